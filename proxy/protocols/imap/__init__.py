@@ -1,0 +1,1 @@
+"""IMAP before login (RFC 3501, RFC 9051)."""

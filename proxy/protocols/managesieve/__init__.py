@@ -1,0 +1,1 @@
+"""ManageSieve before login (RFC 5804)."""
