@@ -1,0 +1,337 @@
+"""One connection to an LDAP server: transport, TLS, and operations that wait for their answers.
+
+Two disciplines share the wire. A `SearchConnection` has many searches in progress and never binds again once it is in
+use, because a bind abandons everything outstanding (RFC 4511 section 4.2.1) and servers then simply do not answer. A
+`BindConnection` has one bind in progress; when its answer is no longer waited for, the connection is closed, so that a
+late answer can never be taken for another user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, cast
+
+from ldapmap.address import Address
+from ldapmap.ber import BerError
+from ldapmap.deadlines import Deadlines
+from ldapmap.errors import Misconfigured, ServerFault, Unavailable
+from ldapmap.messages import (
+    BIND_RESPONSE,
+    EXTENDED_RESPONSE,
+    LARGEST_ID,
+    SEARCH_DONE,
+    SIZE_LIMIT,
+    FoundEntry,
+    Response,
+    Responses,
+    Result,
+    abandon_request,
+    bind_request,
+    start_tls_request,
+    unbind_request,
+)
+from ldapmap.results import SUCCESS, described
+
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}  # seconds, seconds, probes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How to reach a server. `context` is None for connections that never use TLS."""
+
+    address: Address
+    context: ssl.SSLContext | None
+    starttls: bool
+    connect_timeout: float
+    message_limit: int
+    search_outstanding: int
+    queue_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who searches. The password does not print."""
+
+    dn: bytes
+    password: bytes = field(repr=False)
+
+
+class Encoder(Protocol):
+    """A search that lacks its number and the value searched for."""
+
+    def encode(self, message_id: int, value: bytes) -> bytes: ...
+
+
+class _Operation:
+    """A request and those who wait for its result."""
+
+    __slots__ = ("entries", "expected", "future", "heard", "message_id", "request")
+
+    def __init__(self, message_id: int, request: bytes, expected: int, future: asyncio.Future[Result]) -> None:
+        self.message_id = message_id
+        self.request = request
+        self.expected = expected
+        self.future = future
+        self.entries: list[FoundEntry] = []
+        self.heard = -1  # how many messages the connection had received when the request was sent
+
+
+class Connection(asyncio.Protocol):
+    """What both disciplines share. `closed` is True, for good, as soon as the connection is of no use."""
+
+    def __init__(self, target: Target, deadlines: Deadlines) -> None:
+        self.closed = False
+        self._target = target
+        self._deadlines = deadlines
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._responses = Responses(target.message_limit)
+        self._pending: dict[int, _Operation] = {}
+        self._last_id = 0
+        self._heard = 0
+        self._upgrading = False
+        self._why = ""
+
+    def __str__(self) -> str:
+        return str(self._target.address)
+
+    # --- operations ---
+
+    async def bind(self, dn: bytes, password: bytes) -> Result:
+        """A simple bind with nothing else in progress. Whoever stops waiting for it closes the connection."""
+        if self._pending:
+            raise RuntimeError("a bind would abandon what is in progress")
+        message_id = self._next_id()
+        return await self._serial(message_id, bind_request(message_id, dn, password), BIND_RESPONSE)
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Ask for TLS and start it. Anything the server says before TLS that is not its answer is a fault."""
+        message_id = self._next_id()
+        result = await self._serial(message_id, start_tls_request(message_id), EXTENDED_RESPONSE)
+        if result.code != SUCCESS:
+            raise Misconfigured(f"{self}: StartTLS: {described(result)}")
+        if not self._responses.empty:
+            raise ServerFault(f"{self}: bytes between StartTLS and TLS")
+        transport = self._open_transport()
+        secure = await self._loop.start_tls(transport, self, context, server_hostname=self._target.address.host)
+        if secure is None:
+            raise ServerFault(f"{self}: the connection was lost while TLS began")
+        self._transport = secure
+        self._upgrading = False
+
+    def close(self, reason: str = "closed by us") -> None:
+        """Say goodbye and close. Operations in progress end with ServerFault."""
+        if self._transport is not None and not self.closed:
+            self._transport.write(unbind_request(self._next_id()))
+            self._transport.close()
+        self._end(reason)
+
+    def abort(self, reason: str) -> None:
+        """Close at once, without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end(reason)
+
+    # --- called by the event loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for response in self._responses.feed(data):
+                self._received(response)
+        except BerError as error:
+            self.abort(f"the server sent garbage: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(f"connection lost: {exc}" if exc else "the server closed the connection")
+
+    # --- details ---
+
+    def _received(self, response: Response) -> None:
+        self._heard += 1
+        if self._upgrading:
+            raise BerError("a message between StartTLS and TLS")
+        operation = self._pending.get(response.message_id)
+        if operation is None:
+            if response.message_id == 0 and isinstance(response, Result):  # RFC 4511 section 4.4
+                self.abort(f"the server takes its leave: {described(response)}")
+            return  # the answer to something we abandoned
+        if type(response) is FoundEntry:
+            if len(operation.entries) < SIZE_LIMIT:
+                operation.entries.append(response)
+        elif type(response) is Result:
+            if response.kind != operation.expected:
+                raise BerError("an answer of the wrong kind")
+            self._upgrading = response.kind == EXTENDED_RESPONSE and response.code == SUCCESS
+            self._finished(operation)
+            if not operation.future.done():
+                operation.future.set_result(response)
+
+    async def _serial(self, message_id: int, request: bytes, expected: int) -> Result:
+        operation = _Operation(message_id, request, expected, self._loop.create_future())
+        self._send(operation)
+        try:
+            return await self._answer(operation)
+        except BaseException:
+            self.abort("nobody waits for its answer any more")
+            raise
+
+    async def _answer(self, operation: _Operation) -> Result:
+        self._deadlines.add(operation.future)
+        try:
+            return await operation.future
+        except TimeoutError:
+            raise self._timed_out(operation) from None
+        finally:
+            self._deadlines.discard(operation.future)
+
+    def _timed_out(self, operation: _Operation) -> Unavailable:
+        """The server hangs if no message came at all since the request; else only this answer is late."""
+        text = f"{self}: no answer within {self._deadlines.seconds:g} s"
+        if operation.heard != self._heard:
+            return Unavailable(text)
+        self.abort("the server hangs")
+        return ServerFault(text)
+
+    def _send(self, operation: _Operation) -> None:
+        operation.heard = self._heard
+        self._pending[operation.message_id] = operation
+        self._open_transport().write(operation.request)
+
+    def _finished(self, operation: _Operation) -> None:
+        """Nothing more is expected for this operation."""
+        self._pending.pop(operation.message_id, None)
+
+    def _next_id(self) -> int:
+        self._last_id = self._last_id % LARGEST_ID + 1
+        return self._last_id
+
+    def _open_transport(self) -> asyncio.Transport:
+        if self.closed or self._transport is None:
+            raise ServerFault(f"{self}: {self._why or 'not connected'}", again=True)
+        return self._transport
+
+    def _end(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._why = reason
+        operations = [*self._pending.values(), *self._queued()]
+        self._pending.clear()
+        for operation in operations:
+            if not operation.future.done():
+                operation.future.set_exception(ServerFault(f"{self}: {reason}", again=True))
+
+    def _queued(self) -> list[_Operation]:
+        return []
+
+
+class BindConnection(Connection):
+    """One bind at a time, as whomever."""
+
+
+class SearchConnection(Connection):
+    """Many searches at a time, as the service identity. Above `search_outstanding` they wait for their turn here."""
+
+    def __init__(self, target: Target, deadlines: Deadlines) -> None:
+        super().__init__(target, deadlines)
+        self._waiting: OrderedDict[int, _Operation] = OrderedDict()
+
+    async def search(self, search: Encoder, value: bytes) -> tuple[Result, list[FoundEntry]]:
+        """The result and at most two entries. Raises Unavailable or ServerFault."""
+        message_id = self._next_id()
+        request = search.encode(message_id, value)
+        operation = _Operation(message_id, request, SEARCH_DONE, self._loop.create_future())
+        if len(self._pending) < self._target.search_outstanding:
+            self._send(operation)
+        else:
+            self._queue(operation)
+        try:
+            return await self._answer(operation), operation.entries
+        except BaseException:
+            self._abandon(operation)
+            raise
+
+    def _queue(self, operation: _Operation) -> None:
+        if len(self._waiting) >= self._target.queue_limit:
+            raise Unavailable(f"{self}: {len(self._waiting)} searches are waiting already")
+        self._waiting[operation.message_id] = operation
+
+    def _finished(self, operation: _Operation) -> None:
+        self._pending.pop(operation.message_id, None)
+        if self._waiting and not self.closed:
+            self._send(self._waiting.popitem(last=False)[1])
+
+    def _abandon(self, operation: _Operation) -> None:
+        """Stop waiting. A late answer finds no operation of its number, which is not used again."""
+        self._waiting.pop(operation.message_id, None)
+        if operation.message_id in self._pending and self._transport is not None:
+            self._transport.write(abandon_request(self._next_id(), operation.message_id))
+            self._finished(operation)
+
+    def _queued(self) -> list[_Operation]:
+        return list(self._waiting.values())
+
+
+C = TypeVar("C", bound=Connection)
+
+
+async def open_connection(kind: type[C], target: Target, deadlines: Deadlines, identity: Identity | None = None) -> C:
+    """Connect, start TLS and bind as `identity` if there is one, all within `connect_timeout`.
+
+    Raises ServerFault, or Misconfigured when the server refuses StartTLS or the identity. Whatever happens, including
+    cancellation, no half-open connection is left behind.
+    """
+    connection = kind(target, deadlines)
+    try:
+        async with asyncio.timeout(target.connect_timeout):
+            await _connect(connection, target)
+            await _introduce(connection, target, identity)
+    except TimeoutError:
+        connection.abort("not usable in time")
+        raise ServerFault(f"{connection}: not usable within {target.connect_timeout:g} s") from None
+    except OSError as error:
+        connection.abort("not usable")
+        raise ServerFault(f"{connection}: {error}") from error
+    except BaseException:
+        connection.abort("not usable")
+        raise
+    return connection
+
+
+async def _connect(connection: Connection, target: Target) -> None:
+    loop, address = asyncio.get_running_loop(), target.address
+    if address.scheme == "ldapi":
+        await loop.create_unix_connection(lambda: connection, address.path)
+        return
+    context = target.context if address.scheme == "ldaps" else None
+    name = address.host if context else None
+    transport, _ = await loop.create_connection(
+        lambda: connection, address.host, address.port, ssl=context, server_hostname=name
+    )
+    _tune(transport.get_extra_info("socket"))
+
+
+async def _introduce(connection: Connection, target: Target, identity: Identity | None) -> None:
+    if target.starttls and target.context is not None:
+        await connection.start_tls(target.context)
+    if identity is not None:
+        result = await connection.bind(identity.dn, identity.password)
+        if result.code != SUCCESS:
+            raise Misconfigured(f"{connection}: {identity.dn.decode()!r} is refused: {described(result)}")
+
+
+def _tune(raw: socket.socket) -> None:
+    """Small requests leave at once, and a peer that vanished is noticed while nobody asks it anything."""
+    with contextlib.suppress(OSError):  # the peer may have gone already: the next use will tell
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,119 @@
+"""The directory on LDAP servers: a search for the entry, then a simple bind as it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from ldapmap.address import parse_address
+from ldapmap.connection import Identity, Target
+from ldapmap.deadlines import Deadlines
+from ldapmap.directory import describe_name
+from ldapmap.entries import Entry, EntryReader, refuse_empty
+from ldapmap.errors import AmbiguousUser, UnknownUser
+from ldapmap.filters import parse_filter
+from ldapmap.messages import BaseProbe, SearchTemplate
+from ldapmap.names import canonical
+from ldapmap.pool import Server, ServerOptions
+from ldapmap.servers import Servers
+from ldapmap.settings import DirectorySettings
+
+
+class LdapDirectory:
+    """A `Directory` on LDAP servers. Made anywhere; started, used and closed in one event loop.
+
+    The constructor raises ValueError for settings that `DirectorySettings.faults` would refuse or for TLS without a
+    context, and OSError when the password of the service identity cannot be read: it is read once, here.
+    """
+
+    def __init__(self, settings: DirectorySettings, context: ssl.SSLContext | None) -> None:
+        self._settings = settings
+        self._reader = EntryReader(settings.attributes, lower_case=settings.names.lower_case)
+        self._template = SearchTemplate(
+            settings.base,
+            settings.scope,
+            settings.attributes.user,
+            parse_filter(settings.filter),
+            self._reader.wanted,
+        )
+        self._identity = read_identity(settings)
+        self._targets = [_target(url, settings, context) for url in settings.servers]
+        self._servers: Servers | None = None
+        self._deadlines: Deadlines | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return self._servers is not None and self._servers.healthy
+
+    async def start(self) -> None:
+        settings = self._settings
+        self._deadlines = deadlines = Deadlines(settings.operation_timeout)
+        options = ServerOptions(
+            identity=self._identity,
+            bind_connections=settings.bind_connections,
+            longest_pause=settings.server_retry,
+        )
+        servers = [Server(target, options, deadlines) for target in self._targets]
+        self._servers = Servers(servers, BaseProbe(settings.base))
+        await self._servers.start()
+
+    async def find(self, login_name: str) -> Entry:
+        name = canonical(login_name, self._settings.names)
+        key = name.encode()
+        found = await self._started().ask(lambda server: server.search(self._template, key))
+        if len(found) > 1:
+            raise AmbiguousUser(f"{found[0].dn!r} and {found[1].dn!r} have the same name")
+        if not found:
+            raise UnknownUser("no entry has this name")
+        return self._reader.read(name, found[0].dn, found[0].attributes)
+
+    async def verify(self, entry: Entry, password: bytes) -> None:
+        refuse_empty(entry, password)
+        dn = entry.dn.encode()
+        await self._started().ask(lambda server: server.bind(dn, password))
+
+    def describe(self, login_name: str) -> list[tuple[str, str]]:
+        return [*describe_name(login_name, self._settings), ("servers", ", ".join(self._settings.servers))]
+
+    async def close(self) -> None:
+        if self._servers is not None and self._deadlines is not None:
+            await self._servers.close()
+            self._deadlines.close()
+
+    def _started(self) -> Servers:
+        assert self._servers is not None, "start() comes first"  # noqa: S101 (a mistake in our own code)
+        return self._servers
+
+
+def read_identity(settings: DirectorySettings) -> Identity | None:
+    """The service identity, its password read from the file; None: search anonymously."""
+    if not settings.bind_dn:
+        return None
+    if settings.bind_password_file is None:
+        raise ValueError("bind_dn needs bind_password_file")
+    password = read_password(settings.bind_password_file)
+    return Identity(settings.bind_dn.encode(), password)
+
+
+def read_password(path: Path) -> bytes:
+    """The file's contents without one line break at the end. Raises OSError, or ValueError for an empty one."""
+    password = path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    if not password:
+        raise ValueError(f"{path} is empty: a bind without a password would be anonymous")
+    return password
+
+
+def _target(url: str, settings: DirectorySettings, context: ssl.SSLContext | None) -> Target:
+    address = parse_address(url)
+    needs_tls = address.scheme == "ldaps" or settings.starttls
+    if needs_tls and context is None:
+        raise ValueError(f"{url} needs a TLS context")
+    return Target(
+        address=address,
+        context=context if needs_tls else None,
+        starttls=settings.starttls,
+        connect_timeout=settings.connect_timeout,
+        message_limit=settings.message_limit,
+        search_outstanding=settings.search_outstanding,
+        queue_limit=settings.queue_limit,
+    )

@@ -1,0 +1,113 @@
+"""Login names: what was typed becomes the one spelling that is searched for.
+
+The rules, in the order they are applied (each is a step that `vestibule route` shows):
+
+1. A name is not empty, not longer than `max_length` bytes, and neither begins nor ends with a blank.
+2. Every character is printable in the sense of `str.isprintable`: no control and format characters (CR, LF, NUL, soft
+   hyphen, bidirectional marks), no separators but the blank, nothing unassigned. They are refused, never removed.
+3. The name is brought into Unicode's composed form (NFC), so that two ways of typing é are one name. Compatibility
+   forms (NFKC, full-width letters) are not folded here: whether they are the same user is for the directory's matching
+   rule to say, and the user's one name is then the entry's value.
+4. At most one `@`, with something on both sides; one dot at the end of the domain is dropped.
+5. Lower case: the domain always, the rest with `lower_case`.
+6. The local part is cut at the first `detail_separator`; something must be left.
+7. A domain must be one of `domains`, if there are any.
+8. The domain is kept, stripped or added.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+
+from ldapmap.errors import InvalidName
+from ldapmap.settings import NameRules
+
+
+def canonical(typed: str, rules: NameRules) -> str:
+    """The name to search for. Raises InvalidName, whose reason names the broken rule but never repeats the name."""
+    for _, apply in _STEPS:
+        typed = apply(typed, rules)
+    return typed
+
+
+def steps(typed: str, rules: NameRules) -> Iterator[tuple[str, str]]:
+    """Each rule's label and the name after it. Raises InvalidName when the next rule refuses the name."""
+    for label, apply in _STEPS:
+        typed = apply(typed, rules)
+        yield label, typed
+
+
+def _bounded(name: str, rules: NameRules) -> str:
+    if not name:
+        raise InvalidName("the name is empty")
+    if len(name) > rules.max_length or len(name.encode("utf-8", "surrogatepass")) > rules.max_length:
+        raise InvalidName(f"the name is longer than {rules.max_length} bytes")
+    if name[0] == " " or name[-1] == " ":
+        raise InvalidName("the name begins or ends with a blank")
+    return name
+
+
+def _printable(name: str, rules: NameRules) -> str:
+    if not name.isprintable():
+        raise InvalidName("the name has a control character or another that cannot be printed")
+    return name
+
+
+def _composed(name: str, rules: NameRules) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _whole(name: str, rules: NameRules) -> str:
+    if "@" not in name:
+        return name
+    local, _, domain = name.partition("@")
+    domain = domain.removesuffix(".")
+    if not local or not domain or "@" in domain:
+        raise InvalidName("the name is not of the form user@domain")
+    return f"{local}@{domain}"
+
+
+def _lowered(name: str, rules: NameRules) -> str:
+    if rules.lower_case:
+        return name.lower()
+    local, at, domain = name.partition("@")
+    return local + at + domain.lower()
+
+
+def _without_detail(name: str, rules: NameRules) -> str:
+    separator = rules.detail_separator
+    if not separator or separator not in name:
+        return name
+    local, at, domain = name.partition("@")
+    user = local.partition(separator)[0]
+    if not user:
+        raise InvalidName(f"nothing is left of the name before its {separator!r}")
+    return user + at + domain
+
+
+def _accepted(name: str, rules: NameRules) -> str:
+    _, at, domain = name.partition("@")
+    if at and rules.domains and domain not in [each.lower() for each in rules.domains]:
+        raise InvalidName("the name's domain is not one of ours")
+    return name
+
+
+def _in_its_domain(name: str, rules: NameRules) -> str:
+    if rules.domain == "strip":
+        return name.partition("@")[0]
+    if rules.domain == "add" and "@" not in name:
+        return f"{name}@{rules.default_domain.lower()}"
+    return name
+
+
+_STEPS: tuple[tuple[str, Callable[[str, NameRules], str]], ...] = (
+    ("length and blanks", _bounded),
+    ("printable characters", _printable),
+    ("composed form (NFC)", _composed),
+    ("one @", _whole),
+    ("lower case", _lowered),
+    ("without detail", _without_detail),
+    ("accepted domain", _accepted),
+    ("domain", _in_its_domain),
+)
