@@ -1,0 +1,185 @@
+"""A connection to a backend, from connect to the login's answer; each step has its own deadline and its own failure."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from director import Backend
+from proxy.channel import Channel
+from proxy.dispatcher import READ, WRITE, Dispatcher
+from proxy.handshake import client_upgrade
+from proxy.protocols.failures import Failure, Kind
+from proxy.protocols.imap.login import ImapLogin
+from proxy.protocols.login import Login, Order
+from proxy.protocols.managesieve.login import ManageSieveLogin
+from proxy.protocols.pop3.login import Pop3Login
+from proxy.protocols.preauth import Welcome
+from proxy.protocols.proxyheader import header
+from proxy.protocols.wire import BareNewline, EndOfStream, Expired, LineTooLong, TlsFailure
+from proxy.resolver import Resolver
+from proxy.settings import ProtocolName, Settings
+
+T = TypeVar("T")
+
+LOGINS: Mapping[str, type[Login]] = {"imap": ImapLogin, "pop3": Pop3Login, "managesieve": ManageSieveLogin}
+
+#: A dead peer is noticed after 5 minutes of silence and 5 unanswered probes.
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 300),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+#: Linux: choose the source port at connect, by the whole four-tuple, so that one address serves 64 K to each backend.
+_IP_BIND_ADDRESS_NO_PORT = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of a client's connection, for a PROXY header."""
+
+    client: tuple[str, int]
+    server: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection on which the backend has accepted the login."""
+
+    channel: Channel
+    welcome: Welcome
+    forwarded: bool
+
+
+class Backends:
+    """Opens connections to backends and logs in on them."""
+
+    def __init__(self, dispatcher: Dispatcher, settings: Settings, context: ssl.SSLContext, resolver: Resolver) -> None:
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._login = settings.backend_login
+        self._timeouts = settings.timeouts
+        self._context = context
+        self._resolver = resolver
+        self.now = dispatcher.now
+        self._sources = itertools.cycle(self._login.source_addresses or ("",))
+
+    async def log_in(
+        self,
+        protocol: ProtocolName,
+        backend: Backend,
+        order: Order,
+        ends: Ends,
+        *,
+        until: float,
+        connected: Callable[[], None],
+    ) -> Link:
+        """Connect and log in, before the loop time `until`; `connected` is called between the two.
+
+        Raises `Failure`: BACKEND_CONNECT for a backend that cannot be reached or is silent, BACKEND_CONFIG for one that
+        has no TLS or the wrong certificate, BACKEND_PROTOCOL for one that speaks something else, BACKEND_REMOTE for one
+        that fails at the login, and whatever the answer to the login means.
+        """
+        port = self._settings.backend_port(backend.ports, protocol)
+        failure = Failure(Kind.BACKEND_CONNECT, f"no address for {backend.host}")
+        for address in self._resolver.addresses(backend.host):
+            channel = self._open((address, port), until)
+            try:
+                channel.upgrade = client_upgrade(self._context, backend.host)
+                login = LOGINS[protocol](channel, order, self._settings.limits)
+                await self._greeted(channel, login, ends, until)
+                connected()
+                channel.deadline = self._deadline(self._timeouts.backend_login, until)
+                welcome = await _step("login", Kind.BACKEND_REMOTE, login.authenticate())
+                return Link(channel, welcome, login.forwarded)
+            except Failure as found:
+                channel.close()
+                failure = found
+                if found.kind is not Kind.BACKEND_CONNECT:
+                    break
+            except BaseException:
+                channel.close()
+                raise
+        raise failure
+
+    async def _greeted(self, channel: Channel, login: Login, ends: Ends, until: float) -> None:
+        timeouts, tls = self._timeouts, self._login.tls
+        if self._speaks_first:
+            await _step("connect", Kind.BACKEND_CONNECT, self._connected(channel))
+        if self._login.proxy_protocol:
+            await _step("connect", Kind.BACKEND_CONNECT, channel.send(header(ends.client, ends.server)))
+        if tls == "implicit":
+            channel.deadline = self._deadline(timeouts.backend_tls, until)
+            await _step("TLS", Kind.BACKEND_CONNECT, channel.start_tls())
+        if self._speaks_first:
+            channel.deadline = self._deadline(timeouts.backend_greeting, until)
+        await _step("greeting", Kind.BACKEND_CONNECT, login.greeting())
+        if tls == "starttls":
+            channel.deadline = self._deadline(timeouts.backend_tls, until)
+            await _step("TLS", Kind.BACKEND_CONNECT, login.secure())
+
+    @property
+    def _speaks_first(self) -> bool:
+        """Whether we have something to say before the backend greets; else its greeting tells that we are connected."""
+        return self._login.proxy_protocol or self._login.tls == "implicit"
+
+    def _open(self, address: tuple[str, int], until: float) -> Channel:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            for option in _KEEPALIVE:
+                sock.setsockopt(*option)
+            self._bind(sock)
+            sock.connect_ex(address)  # what becomes of it is seen when the socket is ready, or is not in time
+        except OSError as error:
+            sock.close()
+            raise Failure(Kind.BACKEND_CONNECT, f"connect: {error.strerror}") from None
+        deadline = self._deadline(self._timeouts.backend_connect, until)
+        channel = Channel(self._dispatcher, sock, deadline=deadline, armed=WRITE if self._speaks_first else READ)
+        channel.more_time = lambda: self._greeting_time(sock, until)
+        return channel
+
+    def _bind(self, sock: socket.socket) -> None:
+        source = next(self._sources)
+        if source and (":" in source) == (sock.family == socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
+
+    def _greeting_time(self, sock: socket.socket, until: float) -> float:
+        """The time to connect is over: whoever is connected by now gets the rest of the time to greet."""
+        try:
+            sock.getpeername()
+        except OSError:
+            return 0.0
+        return self._deadline(self._timeouts.backend_greeting - self._timeouts.backend_connect, until)
+
+    async def _connected(self, channel: Channel) -> None:
+        await channel.wait(WRITE)
+        channel.more_time = None
+        error = channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise EndOfStream(os.strerror(error))
+
+    def _deadline(self, seconds: float, until: float) -> float:
+        return min(self._dispatcher.now() + seconds, until)
+
+
+async def _step(name: str, kind: Kind, step: Awaitable[T]) -> T:
+    """Translate what the wire raises, here and nowhere else."""
+    try:
+        return await step
+    except Expired:
+        raise Failure(kind, f"{name}: no answer in time") from None
+    except EndOfStream as end:
+        raise Failure(kind, f"{name}: {end}" if str(end) else f"{name}: the connection was closed") from None
+    except TlsFailure as failure:
+        raise Failure(Kind.BACKEND_CONFIG, f"{name}: {failure}") from None
+    except (LineTooLong, BareNewline):
+        raise Failure(Kind.BACKEND_PROTOCOL, f"{name}: a line without an end") from None

@@ -1,0 +1,368 @@
+"""One session, from accept to close, in the order in which it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Protocol
+
+from director import Director
+from proxy.backends import Backends, Ends, Link
+from proxy.channel import Channel, Upgrade
+from proxy.dispatcher import Dispatcher
+from proxy.log import SessionLog
+from proxy.meters import Meters
+from proxy.protocols.credentials import Attempt, judge
+from proxy.protocols.failures import Failure, Kind
+from proxy.protocols.imap.preauth import ImapPreauth
+from proxy.protocols.managesieve.preauth import ManageSievePreauth
+from proxy.protocols.origin import Origin
+from proxy.protocols.pop3.preauth import Pop3Preauth
+from proxy.protocols.preauth import Ended, Offer, Preauth
+from proxy.protocols.proxyheader import BadHeader, Proxied, read_header
+from proxy.protocols.wire import EndOfStream, Expired, ShuttingDown, TlsFailure, WireFailure
+from proxy.recognition import Recognition, within
+from proxy.record import Record
+from proxy.relay import End, Relay
+from proxy.routing import Route, order
+from proxy.settings import ListenerSettings, Settings
+
+PREAUTHS: Mapping[str, type[Preauth]] = {"imap": ImapPreauth, "pop3": Pop3Preauth, "managesieve": ManageSievePreauth}
+
+#: Answered only `auth.failure_delay` after the attempt began, so that neither guessing nor timing is worth while.
+_DELAYED = frozenset(
+    {Kind.BAD_CREDENTIALS, Kind.NOT_AUTHORIZED, Kind.EXPIRED, Kind.DISABLED, Kind.BACKEND_REFUSED, Kind.ALERT}
+)
+
+_logger = logging.getLogger("vestibule.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of a worker use."""
+
+    settings: Settings
+    dispatcher: Dispatcher
+    buffer: memoryview
+    recognition: Recognition
+    director: Director
+    backends: Backends
+    log: SessionLog
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What all sessions of one listener have in common; `upgrade` is None where there is no TLS."""
+
+    settings: ListenerSettings
+    offer: Offer
+    upgrade: Upgrade | None
+    meters: Meters
+
+
+class Keeper(Protocol):
+    """Who keeps the sessions of a worker."""
+
+    def logged_in(self, session: Session) -> None:
+        """The session has left its login behind."""
+
+    def half_closed(self, relay: Relay) -> None:
+        """The client has closed its direction; the backend may not take forever to finish."""
+
+    def left(self, session: Session) -> None:
+        """The session is over."""
+
+
+class Session:
+    """A client's connection and what becomes of it.
+
+    Until the login has succeeded a task runs `run`; afterwards nothing runs: the session is this object, what it has
+    written down of itself, a `Relay` and two sockets.
+    """
+
+    __slots__ = (
+        "_client",
+        "_door",
+        "_keeper",
+        "_local",
+        "_preauth",
+        "_record",
+        "_relay",
+        "_route",
+        "_services",
+        "_ttl",
+        "task",
+    )
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        services: Services,
+        door: Door,
+        sock: socket.socket,
+        peer: tuple[str, int],
+        session_id: str,
+    ) -> None:
+        now = services.dispatcher.now
+        protocol = door.settings.protocol
+        self._keeper = keeper
+        self._services = services
+        self._door = door
+        self._record = Record(session_id, protocol, peer, door.meters, now)
+        self._route = Route(
+            services.settings, services.director, services.backends, protocol, door.meters, self._record, self.revoked
+        )
+        self._client = Channel(services.dispatcher, sock, deadline=now() + services.settings.timeouts.login)
+        self._client.on_gone = self.cancel
+        self._client.upgrade = self._start_tls
+        self._preauth: Preauth | None = None
+        self._relay: Relay | None = None
+        self._local: tuple[str, int] | None = None
+        self._ttl = services.settings.limits.proxy_ttl
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def listener(self) -> tuple[str, str]:
+        """Protocol and TLS mode of the listener the client has come in by."""
+        return self._door.settings.protocol, self._door.settings.tls
+
+    async def run(self) -> None:
+        """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
+        link = None
+        try:
+            await self._arrive()
+            link = await self._log_in()
+            if link is not None:
+                self._splice(link)
+        except (EndOfStream, asyncio.CancelledError):
+            self._record.failure = self._record.failure or Kind.DISCONNECTED
+        except Expired:
+            await self._bye(Kind.LOGIN_TIMEOUT)
+        except ShuttingDown:
+            await self._bye(Kind.SHUTDOWN)
+        except (TlsFailure, BadHeader) as failure:
+            self._record.failure, self._record.detail = Kind.BAD_INPUT, str(failure)
+        except Exception:
+            _logger.exception("session %s ended by an error of ours", self._record.session)
+            await self._bye(Kind.INTERNAL)
+        finally:
+            self.task = None
+            if link is None:
+                self._leave("client" if self._record.failure is Kind.DISCONNECTED else "vestibule")
+
+    async def _arrive(self) -> None:
+        """PROXY header, if the peer is one that must send it; who is allowed in; TLS."""
+        client, record, listener = self._client, self._record, self._door.settings
+        timeouts = self._services.settings.timeouts
+        client.secure = listener.plaintext_auth and listener.tls == "off"
+        if listener.proxy_protocol_from:
+            client.deadline = record.started + timeouts.proxy_header
+            if not within(record.peer[0], listener.proxy_protocol_from):
+                raise BadHeader("a peer that may not send a PROXY header")
+            self._take(await read_header(client))
+            record.passed("proxy_header", record.started)
+        if listener.allow_from and not within(record.client[0], listener.allow_from):
+            raise BadHeader("a client from a network that is not allowed")
+        client.deadline = record.started + timeouts.login
+        if listener.tls == "implicit":
+            await client.start_tls()
+
+    async def _log_in(self) -> Link | None:
+        """Greet, then take attempts until one succeeds or the client has ended the conversation."""
+        trusted = within(self._record.client[0], self._door.settings.forwarded_from)
+        preauth = PREAUTHS[self._record.protocol](self._client, self._door.offer, trusted=trusted)
+        self._preauth = preauth
+        began = self._services.dispatcher.now()
+        await preauth.greet()
+        with suppress(Ended):
+            while (attempt := await preauth.attempt()) is not None:
+                began = self._record.passed("preauth", began)
+                link = await self._try(preauth, attempt, began)
+                if link is not None:
+                    return link
+        self._record.failure = self._record.failure or preauth.refused or Kind.DISCONNECTED
+        return None
+
+    async def _try(self, preauth: Preauth, attempt: Attempt, began: float) -> Link | None:
+        """One attempt; a failure is told to the client, who may try again."""
+        try:
+            self._believe(preauth)
+            link = await self._open(attempt, began + self._services.settings.timeouts.login_budget)
+        except Failure as failure:
+            await self._refuse(preauth, failure, attempt.mechanism, began)
+            return None
+        except Exception:
+            _logger.exception("session %s: a login failed by an error of ours", self._record.session)
+            await self._refuse(preauth, Failure(Kind.INTERNAL), attempt.mechanism, began)
+            return None
+        self._record.passed("total", began)
+        self._record.succeeded()
+        return link
+
+    async def _open(self, attempt: Attempt, until: float) -> Link:
+        """Credentials, the directory, the director, a backend. The password goes out of scope when this returns."""
+        began = self._services.dispatcher.now()
+        credentials = judge(attempt)
+        record, recognition, ends = self._record, self._services.recognition, self._ends()
+        who = await recognition.recognise(credentials, self._client.certificate_user, record.client[0])
+        record.user = who.user.user
+        record.passed("directory", began)
+        login = order(who, credentials, self._services.settings.backend_login, self._origin(ends))
+        try:
+            return await self._route.reach(who.user, login, ends, until)
+        except Failure as failure:
+            if failure.kind is not Kind.BACKEND_REFUSED:
+                raise
+            if not who.verified:
+                raise Failure(Kind.BAD_CREDENTIALS, failure.detail) from None
+            # LDAP said yes and the backend no: perhaps the user has just been moved, and LDAP knows by now.
+            fresh = await recognition.find(who.user.user)
+            if (fresh.shard, fresh.preferred) == (who.user.shard, who.user.preferred):
+                raise
+            return await self._route.reach(fresh, login, ends, until)
+
+    async def _refuse(self, preauth: Preauth, failure: Failure, mechanism: str, began: float) -> None:
+        """Tell the client why. A wrong password is answered late; meanwhile the session holds nothing but itself."""
+        self._record.failed(failure)
+        if failure.kind in _DELAYED:
+            wait = began + self._services.settings.auth.failure_delay - self._services.dispatcher.now()
+            await asyncio.sleep(max(wait, 0))
+        await preauth.refuse(failure, mechanism)
+
+    def _splice(self, link: Link) -> None:
+        """Tell the client, carry over what either side has already sent, and let the relay have both sockets."""
+        services, meters, preauth = self._services, self._door.meters, self._preauth
+        assert preauth is not None  # noqa: S101  (a link is the result of its dialogue)
+        self._record.client_id, self._preauth = preauth.client_id, None
+        client_sock, to_backend, client_events = self._client.release()
+        backend_sock, to_client, backend_events = link.channel.release()
+        del self._client
+        relay = self._relay = Relay(services.dispatcher, services.buffer, self)
+        client = End(relay, client_sock, client_events, meters.to_backend)
+        backend = End(relay, backend_sock, backend_events, meters.to_client)
+        self._keeper.logged_in(self)
+        try:
+            relay.start(client, backend, preauth.accept(link.welcome) + to_client, to_backend)
+        except BaseException:
+            relay.end("vestibule")
+            raise
+
+    def half_closed(self, relay: Relay) -> None:
+        self._keeper.half_closed(relay)
+
+    def ended(self, relay: Relay, closed_by: str) -> None:
+        self._leave(closed_by)
+
+    def revoked(self, reason: str) -> None:
+        """The director gives the user to another backend: nothing may go on at the old one."""
+        if self._relay is not None:
+            self._relay.end(reason)
+        else:
+            self._route.revoked(reason)
+
+    def kick(self, reason: str) -> None:
+        """Close the session, whatever it is doing."""
+        if self._relay is not None:
+            self._relay.end(reason)
+        else:
+            self._record.failure, self._record.detail = Kind.SHUTDOWN, reason
+            self.cancel()
+
+    def cancel(self) -> None:
+        """End a login that is under way; the client is gone, or has to go."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def shut_down(self) -> None:
+        """No more logins: a client that has not begun one is told so; a login under way goes on."""
+        if self.task is not None:
+            self._client.interrupt(ShuttingDown())
+
+    async def _bye(self, kind: Kind) -> None:
+        """The farewell of a conversation that cannot go on, as far as the client still listens."""
+        self._record.failure = kind
+        if self._preauth is not None:
+            self._client.deadline = self._services.dispatcher.now() + self._services.dispatcher.linger
+            with suppress(WireFailure):
+                await self._preauth.bye(kind)
+
+    def _leave(self, closed_by: str) -> None:
+        """The end: the lease goes back, the client's socket is closed, one line is written."""
+        self._route.give_back()
+        relay, self._relay = self._relay, None
+        if relay is None:
+            self._client.part()
+            self._client.on_gone = self._client.upgrade = None
+        self._keeper.left(self)
+        transferred = (relay.client.received, relay.backend.received) if relay else None
+        self._services.log.record(self._record.line(self._reached(relay), closed_by, transferred), time.time())
+
+    def _reached(self, relay: Relay | None) -> str:
+        """How far the session came."""
+        if relay is not None:
+            return "relay"
+        if self._record.failed_logins:
+            return "login"
+        return "preauth" if self._preauth is not None else "arrival"
+
+    async def _start_tls(self, channel: Channel) -> None:
+        """TLS with its own deadline, within that of the login."""
+        began, deadline = self._services.dispatcher.now(), channel.deadline
+        if self._door.upgrade is None:
+            raise TlsFailure("no TLS on this listener")
+        channel.deadline = min(deadline, began + self._services.settings.timeouts.handshake)
+        await self._door.upgrade(channel)
+        channel.deadline = deadline
+        self._record.tls, self._record.cipher = channel.tls_version(), channel.tls_cipher()
+        self._record.passed("tls", began)
+
+    def _take(self, proxied: Proxied) -> None:
+        """Believe a PROXY header."""
+        if proxied.client is not None and proxied.server is not None:
+            self._record.client, self._local = proxied.client, proxied.server
+        if proxied.tls:
+            self._client.secure = True
+
+    def _believe(self, preauth: Preauth) -> None:
+        """Believe what a trusted proxy in front of us has said by ID or XCLIENT; a TTL below zero means a loop."""
+        hop, preauth.hop = preauth.hop, None
+        if hop is None:
+            return
+        if hop.address is not None:
+            self._record.client = (hop.address, hop.port or 0)
+        if hop.session is not None:
+            self._record.session = hop.session
+        if hop.ttl is not None:
+            self._ttl = hop.ttl - 1
+        if self._ttl < 0:
+            raise Failure(Kind.OWN_CONFIG, "proxies appear to be looping")
+
+    def _ends(self) -> Ends:
+        if self._local is None:
+            host, port, *_ = self._client.sock.getsockname()
+            self._local = unmapped(host), port
+        return Ends(self._record.client, self._local)
+
+    def _origin(self, ends: Ends) -> Origin:
+        return Origin(
+            address=ends.client[0],
+            port=ends.client[1],
+            local_address=ends.server[0],
+            local_port=ends.server[1],
+            session=self._record.session,
+            ttl=self._ttl,
+            tls=self._client.secure,
+        )
+
+
+def unmapped(host: str) -> str:
+    """An IPv4 address that came as an IPv6 one, as a dual-stack socket gives it, is written as what it is."""
+    if not host.startswith("::ffff:"):
+        return host
+    return str(IPv6Address(host).ipv4_mapped or host)

@@ -1,0 +1,232 @@
+"""The supervisor: makes what all processes inherit, starts them, replaces those that die, and hands on signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import tls
+from proxy import control, privileges
+from proxy.admin import open_admin_socket, serve_admin
+from proxy.estate import Estate, note_expiry, prepare, read_certificates
+from proxy.log import open_sink, set_up_messages
+from proxy.notify import notify
+from proxy.settings import Settings
+from proxy.worker import run_worker
+
+#: Seconds before a worker that died soon after its start is replaced.
+_BACKOFF = 1.0
+#: Seconds beyond `timeouts.drain` after which a worker that still runs is killed.
+_GRACE = 10.0
+
+_logger = logging.getLogger("vestibule.supervisor")
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of ours. `line` is None for the admin process, which takes no orders."""
+
+    name: str
+    start: Callable[[], Child]
+    pid: int
+    began: float
+    line: socket.socket | None = None
+
+
+class Supervisor:
+    """The children, and what is done when something happens to them or to us."""
+
+    def __init__(self, estate: Estate) -> None:
+        self._estate = estate
+        self._children: dict[int, Child] = {}
+        self._waiting: list[tuple[float, Callable[[], Child]]] = []
+        self._unready: set[socket.socket] = set()
+        self._announced = False
+        self._stopping = False
+        self._kill_at = float("inf")
+        self._admin_socket = open_admin_socket(estate.settings.admin)
+        self._signals, wakeup = socket.socketpair()
+        for end in (self._signals, wakeup):
+            end.setblocking(False)
+        self._wakeup = wakeup
+        signal.set_wakeup_fd(wakeup.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+
+    def run(self) -> int:
+        """Supervise until told to stop and the last child has ended; the exit status."""
+        for slot in range(len(self._estate.sockets)):
+            self._adopt(self._start_worker(slot))
+        if self._admin_socket is not None:
+            self._adopt(self._start_admin())
+        while self._children or not self._stopping:
+            self._wait()
+        return 0
+
+    def _wait(self) -> None:
+        """Until something happens, or the next thing is due."""
+        due = min([self._kill_at, *(at for at, _ in self._waiting)]) - time.monotonic()
+        timeout = None if due == float("inf") else max(due, 0)
+        ready, _, _ = select.select([self._signals, *self._unready], [], [], timeout)
+        for line in ready:
+            if line is self._signals:
+                self._handle_signals()
+            else:
+                self._hear(line)
+        self._reap()
+        self._start_due()
+        if time.monotonic() >= self._kill_at:
+            self._kill_at = float("inf")
+            self._signal_children(signal.SIGKILL)
+
+    def _handle_signals(self) -> None:
+        with suppress(BlockingIOError):
+            for number in self._signals.recv(64):
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    self._stop()
+                elif number == signal.SIGHUP:
+                    self._reload()
+
+    def _hear(self, line: socket.socket) -> None:
+        """A worker says that it accepts, or has died before it could."""
+        self._unready.discard(line)
+        with suppress(OSError):
+            line.recv(1)
+        if not self._unready and not self._announced and not self._waiting:
+            self._announced = True
+            notify("READY=1", "STATUS=Accepting connections.")
+            _logger.info("vestibule: ready")
+
+    def _start_worker(self, slot: int) -> Child:
+        ours, theirs = socket.socketpair()
+        pid = self._fork(lambda: run_worker(self._estate, slot, theirs), keep=theirs)
+        theirs.close()
+        self._unready.add(ours)
+        return Child(f"worker {slot}", lambda: self._start_worker(slot), pid, time.monotonic(), ours)
+
+    def _start_admin(self) -> Child:
+        pid = self._fork(self._be_admin)
+        return Child("admin", self._start_admin, pid, time.monotonic())
+
+    def _be_admin(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._estate.close_listening()
+        privileges.drop(self._estate.settings.node)
+        os._exit(serve_admin(self._estate.settings, self._estate.counters, self._admin_socket))
+
+    def _fork(self, life: Callable[[], object], keep: socket.socket | None = None) -> int:
+        """A child that lives `life` and nothing of ours: not our signals, not the other workers' lines."""
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for child in self._children.values():
+                if child.line is not None:
+                    child.line.close()
+            for line in (self._signals, self._wakeup, *self._unready):
+                if line is not keep:
+                    line.close()
+            life()
+        finally:
+            os._exit(1)
+
+    def _adopt(self, child: Child) -> None:
+        self._children[child.pid] = child
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            child = self._children.pop(pid, None)
+            if child is not None:
+                self._bury(child, status)
+
+    def _bury(self, child: Child, status: int) -> None:
+        if child.line is not None:
+            self._unready.discard(child.line)
+            child.line.close()
+        if self._stopping:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        _logger.error("%s (process %d) ended with status %d and is replaced", child.name, child.pid, code)
+        self._estate.counters.supervisor.counter("worker_restarts_total").add()
+        soon = time.monotonic() - child.began < _BACKOFF
+        self._waiting.append((time.monotonic() + (_BACKOFF if soon else 0), child.start))
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        due = [start for at, start in self._waiting if at <= now]
+        self._waiting = [(at, start) for at, start in self._waiting if at > now]
+        for start in due:
+            self._adopt(start())
+
+    def _reload(self) -> None:
+        """New certificates for all listeners, or none at all: a fault in one leaves everything as it is."""
+        notify("RELOADING=1")
+        try:
+            pairs = read_certificates(self._estate.settings)
+        except tls.CertificateFault as fault:
+            _logger.warning("certificates are not reloaded: %s", fault)
+        else:
+            self._hand_out(pairs)
+        notify("READY=1")
+
+    def _hand_out(self, pairs: list[tls.CertificatePair]) -> None:
+        for contexts in self._estate.contexts:
+            if contexts is not None:
+                contexts.replace(pairs)
+        note_expiry(self._estate.counters, pairs)
+        for child in self._children.values():
+            if child.line is not None:
+                with suppress(OSError):
+                    control.send(child.line, control.Reload(tuple(pairs)))
+        with suppress(OSError):
+            self._estate.sink.reopen()
+        _logger.info("certificates reloaded")
+
+    def _stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        self._waiting.clear()
+        self._estate.counters.supervisor.gauge("draining").set(1)
+        self._estate.close_listening()
+        notify("STOPPING=1")
+        self._kill_at = time.monotonic() + self._estate.settings.timeouts.drain + _GRACE
+        self._signal_children(signal.SIGTERM)
+
+    def _signal_children(self, number: int) -> None:
+        for pid in self._children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def serve(settings: Settings) -> int:
+    """Run the daemon in this process until it is told to stop; the exit status."""
+    sink = open_sink(settings.log)
+    set_up_messages(settings.log, sink)
+    try:
+        _raise_descriptor_limit()
+        estate = prepare(settings, sink)
+    except (OSError, tls.CertificateFault) as fault:
+        _logger.critical("cannot start: %s", fault)
+        return 2
+    return Supervisor(estate).run()
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

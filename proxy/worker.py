@@ -1,0 +1,260 @@
+"""A worker process: accepts connections and owns its sessions; it needs nobody to keep a running session running."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NoReturn
+
+import uvloop
+
+import tls
+from director import Director, Shards
+from ldapmap import Directory, open_directory
+from proxy import control, privileges
+from proxy.backends import Backends
+from proxy.dispatcher import Dispatcher
+from proxy.estate import Estate
+from proxy.handshake import server_upgrade
+from proxy.listening import Acceptor, Admit
+from proxy.log import open_session_log
+from proxy.memory import Trimmer
+from proxy.meters import Meters
+from proxy.protocols.preauth import Offer
+from proxy.recognition import Recognition
+from proxy.relay import Relay
+from proxy.resolver import Resolver
+from proxy.session import Door, Services, Session, unmapped
+from proxy.settings import Settings
+
+#: Seconds between two sweeps over deadlines, the log and the heartbeat.
+_SWEEP = 0.5
+#: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
+_RESERVED = 200
+#: What all relays of a worker read into: four TLS records.
+_BUFFER = 65536
+
+_logger = logging.getLogger("vestibule.worker")
+
+
+class HalfClosed:
+    """A session whose client has closed its direction, until the backend has too or nothing moves any more."""
+
+    def __init__(self, relay: Relay, dispatcher: Dispatcher, patience: float) -> None:
+        self._relay = relay
+        self._dispatcher = dispatcher
+        self._patience = patience
+        self._seen = relay.backend.received
+        self.deadline = dispatcher.now() + patience
+
+    def expire(self) -> None:
+        """End the session unless something has moved since the last time."""
+        if self._relay.over or self._relay.backend.received == self._seen:
+            del self._dispatcher.timed[self]
+            self._relay.end("half_close")
+            return
+        self._seen = self._relay.backend.received
+        self.deadline = self._dispatcher.now() + self._patience
+
+
+class Worker:
+    """The sessions of one process, and what they use."""
+
+    def __init__(self, estate: Estate, slot: int, directory: Directory, loop: asyncio.AbstractEventLoop) -> None:
+        settings = estate.settings
+        self._estate = estate
+        self._sockets = estate.sockets[slot]
+        self._settings = settings
+        self._directory = directory
+        self._slab = estate.counters.workers[slot]
+        self._dispatcher = Dispatcher(loop, linger=settings.timeouts.linger)
+        self._resolver = Resolver(backend.host for backend in settings.backends)
+        self._log = open_session_log(settings.log, estate.sink)
+        self._trimmer = Trimmer()
+        self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}{slot:02x}{{:x}}".format, itertools.count(1))
+        self._sessions: dict[Session, None] = {}
+        self._logins: dict[Session, None] = {}
+        self._acceptors: list[Acceptor] = []
+        self._draining = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._most = settings.node.max_connections or most_sessions()
+        self._services = self._make_services()
+
+    async def run(self, line: socket.socket) -> None:
+        """Serve until told to drain, then until the last session has ended or `timeouts.drain` has passed."""
+        loop = self._dispatcher.loop
+        reader, writer = await asyncio.open_connection(sock=line)
+        loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        await self._directory.start()
+        await self._resolver.look_up()
+        tasks = [loop.create_task(self._resolver.run()), loop.create_task(self._obey(reader))]
+        self._open_doors()
+        self._sweep()
+        writer.write(control.READY)
+        await self._draining.wait()
+        await self._drain()
+        for task in tasks:
+            task.cancel()
+        await self._directory.close()
+        self._log.flush(time.time())
+
+    # What the sessions tell.
+
+    def logged_in(self, session: Session) -> None:
+        self._logins.pop(session, None)
+
+    def half_closed(self, relay: Relay) -> None:
+        timed = HalfClosed(relay, self._dispatcher, self._settings.timeouts.half_close)
+        self._dispatcher.timed[timed] = None
+
+    def left(self, session: Session) -> None:
+        self._logins.pop(session, None)
+        self._sessions.pop(session, None)
+        self._trimmer.ended()
+        if not self._sessions and self._draining.is_set():
+            self._empty.set()
+
+    # What the worker does.
+
+    def _make_services(self) -> Services:
+        settings = self._settings
+        context = tls.backend_context(settings.backend_login.ca_file, settings.backend_login.verify)
+        return Services(
+            settings=settings,
+            dispatcher=self._dispatcher,
+            buffer=memoryview(bytearray(_BUFFER)),
+            recognition=Recognition(self._directory, settings.auth),
+            director=Director(settings.director, Shards(settings.shard), self._dispatcher.now),
+            backends=Backends(self._dispatcher, settings, context, self._resolver),
+            log=self._log,
+        )
+
+    def _open_doors(self) -> None:
+        names = tuple(backend.name for backend in self._settings.backends)
+        meters = {name: Meters(self._slab, name, names) for name in self._settings.protocols}
+        for listener, sock, contexts in zip(self._settings.listener, self._sockets, self._estate.contexts, strict=True):
+            user = self._settings.auth.certificate_user
+            upgrade = None if contexts is None else server_upgrade(contexts, listener.protocol, user)
+            offer = Offer(
+                limits=self._settings.limits,
+                mechanisms=self._settings.auth.mechanisms,
+                starttls=listener.tls == "starttls",
+                plaintext=listener.plaintext_auth,
+                sieve_extensions=self._settings.texts.sieve_extensions,
+            )
+            door = Door(listener, offer, upgrade, meters[listener.protocol])
+            self._acceptors.append(Acceptor(self._dispatcher, sock, self._admit_through(door)))
+
+    def _admit_through(self, door: Door) -> Admit:
+        loop, services, sessions, logins = self._dispatcher.loop, self._services, self._sessions, self._logins
+
+        def admit(sock: socket.socket, peer: tuple[str, int]) -> None:
+            if not self._make_room():
+                sock.close()
+                return
+            session = Session(self, services, door, sock, (unmapped(peer[0]), peer[1]), next(self._ids))
+            sessions[session] = logins[session] = None
+            door.meters.connection()
+            session.task = loop.create_task(session.run())
+
+        return admit
+
+    def _make_room(self) -> bool:
+        """Whether one more session fits; the connection that has waited longest for its login gives way."""
+        if len(self._logins) < self._settings.node.max_logins and len(self._sessions) < self._most:
+            return True
+        if not self._logins:
+            return False
+        oldest = next(iter(self._logins))
+        del self._logins[oldest]
+        oldest.cancel()
+        return True
+
+    def _sweep(self) -> None:
+        self._dispatcher.sweep()
+        self._log.flush(time.time())
+        self._trimmer.sweep()
+        self._slab.gauge("worker_heartbeat_seconds").set(time.monotonic())
+        self._slab.gauge("directory_up").set(self._directory.healthy)
+        self._slab.gauge("worker_accepting").set(not self._draining.is_set())
+        self._count_sessions()
+        self._dispatcher.loop.call_later(_SWEEP, self._sweep)
+
+    def _count_sessions(self) -> None:
+        """Gauges come from the set of live sessions, never from additions and subtractions."""
+        counts: dict[tuple[str, str], int] = {(one.protocol, one.tls): 0 for one in self._settings.listener}
+        for session in self._sessions:
+            counts[session.listener] += 1
+        for labels, count in counts.items():
+            self._slab.gauge("sessions", *labels).set(count)
+
+    async def _obey(self, reader: asyncio.StreamReader) -> None:
+        while (order := await control.receive(reader)) is not None:
+            for contexts in self._estate.contexts:
+                if contexts is not None:
+                    contexts.replace(order.certificates)
+            try:
+                self._log.reopen()
+            except OSError as error:
+                _logger.warning("the log file cannot be opened again: %s", error.strerror)
+        # The supervisor is gone: whoever follows it has workers of its own. Our sessions stay until they end.
+        self._draining.set()
+
+    async def _drain(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        self._estate.close_listening()
+        for session in tuple(self._logins):
+            session.shut_down()
+        if self._sessions:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self._settings.timeouts.drain)
+        for session in tuple(self._sessions):
+            session.kick("shutdown")
+        await asyncio.sleep(0)
+
+
+def most_sessions() -> int:
+    """How many sessions the limit on open descriptors allows, two for each."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max((soft - _RESERVED) // 2, 1)
+
+
+def run_worker(estate: Estate, slot: int, line: socket.socket) -> NoReturn:
+    """The whole life of a worker's process, from the fork on; never returns."""
+    status = 1
+    try:
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(f"vestibule-w{slot}")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        estate.counters.workers[slot].start()
+        directory = open_directory(estate.settings.directory, _directory_context(estate.settings))
+        privileges.drop(estate.settings.node)
+        gc.freeze()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(estate, slot, directory, line))
+        status = 0
+    except Exception:
+        _logger.exception("worker %d ended by an error", slot)
+    finally:
+        os._exit(status)
+
+
+async def _serve(estate: Estate, slot: int, directory: Directory, line: socket.socket) -> None:
+    await Worker(estate, slot, directory, asyncio.get_running_loop()).run(line)
+
+
+def _directory_context(settings: Settings) -> ssl.SSLContext | None:
+    directory = settings.directory
+    return tls.backend_context(directory.ca_file, directory.tls_verify) if directory.kind == "ldap" else None
