@@ -49,8 +49,8 @@ class _Assignment:
 class Assignments:
     """All assignments, at most `max_assignments` of them.
 
-    Everything but `report` of a failure takes the same time however many there are. `now` is in seconds and never
-    goes backwards.
+    Each login and logout takes the same time however many there are; only a backend that goes down takes time for each
+    user assigned to it. `now` is in seconds and never goes backwards.
     """
 
     def __init__(self, settings: DirectorSettings) -> None:
@@ -60,8 +60,7 @@ class Assignments:
         self._by_user: dict[str, _Assignment] = {}
         self._by_backend: defaultdict[str, dict[str, _Assignment]] = defaultdict(dict)
         self._idle: OrderedDict[str, _Assignment] = OrderedDict()
-        """Those without leases, the first to expire first: an ordered dict alone can be emptied from the front in no
-        time."""
+        """Those without leases, the first to expire first. A plain dict gets slow when emptied from the front."""
 
     def __len__(self) -> int:
         """How many users have an assignment."""
@@ -97,8 +96,7 @@ class Assignments:
         return lease, revoked
 
     def release(self, lease: Lease, now: float) -> None:
-        """End a lease; the assignment stays for `stay` seconds after the last. Harmless if it was released or
-        revoked."""
+        """End a lease; the assignment stays for `stay` seconds after the last. Released or revoked ones do no harm."""
         held = self._by_user.get(lease.user)
         if held is None or lease not in held.leases:
             return
@@ -110,12 +108,13 @@ class Assignments:
     def report(self, backend: str, ok: bool, now: float) -> list[Lease]:
         """Take note of how connecting to the backend of this name went; return the leases that this revokes.
 
-        When the backend goes down, or was tried in vain, all assignments to it end.
+        When the backend goes down, or was tried in vain, assignments with leases end. Those without are left: they
+        count again if the backend is back before they expire and before their users come.
         """
         if not self.health.report(backend, ok, now):
             return []
-        assigned = list(self._by_backend[backend].values())
-        return [lease for held in assigned for lease in self._end(held)]
+        live = [held for held in self._by_backend[backend].values() if held.leases]
+        return [lease for held in live for lease in self._end(held)]
 
     def expire(self, now: float, at_most: int | None = None) -> None:
         """Forget assignments whose time has come, the oldest first; all of them, or `at_most` so many."""

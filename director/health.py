@@ -31,8 +31,7 @@ class Health:
         self._troubles: dict[str, _Trouble] = {}
 
     def report(self, name: str, ok: bool, now: float) -> bool:
-        """Take note of a connection; return whether the backend is down by this failure, for the first time or
-        again."""
+        """Take note of a connection; return whether this failure puts the backend down, for the first time or again."""
         if ok:
             self._troubles.pop(name, None)
             return False

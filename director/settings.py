@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final, Literal
 
 PROTOCOLS: Final = ("imap", "pop3", "managesieve")
 
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%\w+)?", re.ASCII)
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,253}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,8 @@ class BackendSettings:
         """Yield the key and what is wrong with it."""
         if not self.name.strip():
             yield "name", "is empty; give every backend a name of its own"
-        if not _HOST.fullmatch(self.host):
-            yield (
-                "host",
-                f"{self.host!r} is neither a host name nor an address; ports belong into ports, without brackets",
-            )
+        if not _is_host(self.host):
+            yield "host", f"{self.host!r} is neither a host name nor an address; give it without port and brackets"
         for protocol, port in self.ports.items():
             if protocol not in PROTOCOLS:
                 yield f"ports.{protocol}", f"is no protocol; use {', '.join(PROTOCOLS)}"
@@ -92,7 +90,7 @@ class DirectorSettings:
     stay: float = field(
         default=900.0,
         metadata={
-            "doc": "How long a user stays assigned to a backend after the last session, so that replication can catch up.",
+            "doc": "How long a user stays assigned after the last session, so that replication can catch up.",
             "unit": "s",
             "min": 0,
             "max": 86400,
@@ -114,8 +112,19 @@ class DirectorSettings:
     max_assignments: int = field(
         default=1_000_000,
         metadata={
-            "doc": "Most users remembered at once, about 1 KiB each; beyond it, who has been idle longest is forgotten.",
+            "doc": "Most users remembered at once, about 600 bytes each; then who has been idle longest is forgotten.",
             "min": 1,
             "max": 100_000_000,
         },
     )
+
+
+def _is_host(value: str) -> bool:
+    """True for an IP address or what can be a host name (RFC 1123 section 2.1, underscores allowed)."""
+    if _HOST_NAME.fullmatch(value):
+        return True
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -15,6 +16,16 @@ class Address:
     host: str = ""
     port: int = 0
     path: str = ""
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether what is sent can be read on the network, unless StartTLS is used."""
+        if self.scheme != "ldap":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
 
     def __str__(self) -> str:
         if self.scheme == "ldapi":

@@ -34,7 +34,5 @@ class Breaker:
         self._pause = min(self._pause * 2, self._longest)
         self.probe_at = now + self._pause
 
-    def answered(self) -> bool:
-        """Note that the server answers; True when it was down until now."""
-        was_down, self.down = self.down, False
-        return was_down
+    def answered(self) -> None:
+        self.down = False

@@ -5,13 +5,12 @@ Blocking: nobody waits for it but an operator. It changes nothing in the directo
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ldapmap.address import Address, parse_address
+from ldapmap.address import parse_address
 from ldapmap.embedded import LdifDirectory, stored_passwords
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError
@@ -80,16 +79,7 @@ def _check_settings(settings: DirectorySettings) -> Iterator[Finding]:
     if not settings.tls_verify:
         yield Finding("warning", "tls_verify", "certificates are not verified: anybody on the way can read passwords")
     for url in settings.servers:
-        if not settings.starttls and _is_in_clear(parse_address(url)):
+        if not settings.starttls and parse_address(url).is_in_clear:
             yield Finding("warning", url, "passwords cross the network in clear: use ldaps:// or starttls = true")
     if not settings.bind_dn:
         yield Finding("warning", "bind_dn", "is empty: searches are anonymous, which many servers refuse")
-
-
-def _is_in_clear(address: Address) -> bool:
-    if address.scheme != "ldap":
-        return False
-    try:
-        return not ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return address.host != "localhost"

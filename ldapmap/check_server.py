@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import socket
@@ -77,7 +78,8 @@ class ServerCheck:
         except (LDAPException, OSError) as error:
             self._found("error", str(error) or type(error).__name__)
         finally:
-            self._connection.unbind()
+            with contextlib.suppress(LDAPException, OSError):
+                self._connection.unbind()
         return self._findings
 
     def _reach(self) -> None:

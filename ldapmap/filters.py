@@ -56,7 +56,8 @@ class Present:
         return wrap(b"\x87", self.attribute)
 
     def matches(self, entry: Values) -> bool:
-        return self.attribute.lower() in entry
+        # every entry has an object class, even where a file leaves it out
+        return self.attribute.lower() == b"objectclass" or self.attribute.lower() in entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ldapmap.connection import (
     open_connection,
 )
 from ldapmap.deadlines import Deadlines
-from ldapmap.errors import ServerFault, Unavailable
+from ldapmap.errors import DirectoryError, ServerFault, Unavailable
 from ldapmap.messages import FoundEntry, Result
 from ldapmap.results import bind_verdict, search_verdict
 
@@ -59,33 +59,25 @@ class Server:
             if connection is None or connection.closed:
                 connection = await self._open_searching()
             result, entries = await connection.search(search, value)
-            verdict = search_verdict(result)
-            if verdict is not None:
-                raise verdict
+            self._judge(search_verdict(result))
         except ServerFault as fault:
             self._failed(fault)
             raise
-        if self.breaker.down:
-            self._answered()
         return entries
 
     async def bind(self, dn: bytes, password: bytes) -> None:
         """Return when the server accepts the password; raise what `results.bind_verdict` says when it does not."""
         try:
-            verdict = bind_verdict(await self._binds.bind(dn, password))
-            if verdict is not None:
-                raise verdict
+            self._judge(bind_verdict(await self._binds.bind(dn, password)))
         except ServerFault as fault:
             self._failed(fault)
             raise
-        if self.breaker.down:
-            self._answered()
 
     async def probe(self, search: Encoder) -> bool:
         """Whether the server answers a search at all; the breaker learns it."""
         try:
             await self.search(search, b"")
-        except Unavailable as fault:
+        except DirectoryError as fault:
             if self.breaker.down:
                 self.breaker.probe_failed(self._loop.time())
             else:
@@ -128,9 +120,13 @@ class Server:
         if self.breaker.failed(self._loop.time()):
             _log.warning("directory server %s failed: %s", self, fault.reason)
 
-    def _answered(self) -> None:
-        if self.breaker.answered():
+    def _judge(self, verdict: DirectoryError | None) -> None:
+        """Whatever a server answers, it is up; unless the answer is that it is not."""
+        if self.breaker.down and not isinstance(verdict, ServerFault):
+            self.breaker.answered()
             _log.warning("directory server %s answers again", self)
+        if verdict is not None:
+            raise verdict
 
 
 class BindPool:
@@ -172,8 +168,6 @@ class BindPool:
 
     async def _turn(self) -> BindConnection | None:
         """A connection, or the place for a new one."""
-        if self._closed:
-            raise ServerFault("closed by us")
         if not self._free_places:
             return await self._wait()
         self._free_places -= 1
@@ -213,8 +207,10 @@ class BindPool:
             self._idle.append(connection)
 
     async def _connect(self) -> BindConnection:
+        if self._closed:
+            raise ServerFault("closed by us")
         connection = await open_connection(BindConnection, self._target, self._deadlines)
         self._open.add(connection)
-        if self._closed:
+        if self._closed:  # meanwhile
             connection.close()
         return connection

@@ -51,7 +51,13 @@ _BOTH: dict[int, type[DirectoryError]] = {
 }
 _OF_A_BIND: dict[int, type[DirectoryError]] = {**_BOTH, 32: UnknownUser, 34: UnknownUser, 49: WrongPassword}
 # A search meets 32 and 34 when `base` is wrong, or in a replica that is still empty: no fault of the user's.
-_OF_A_SEARCH: dict[int, type[DirectoryError]] = {**_BOTH, 4: AmbiguousUser, 32: Misconfigured, 34: Misconfigured}
+_OF_A_SEARCH: dict[int, type[DirectoryError]] = {
+    **_BOTH,
+    4: AmbiguousUser,
+    32: Misconfigured,
+    34: Misconfigured,
+    50: Misconfigured,
+}
 
 _POLICY_ERRORS: dict[int | None, tuple[type[DirectoryError], str]] = {
     0: (PasswordExpired, "password policy: passwordExpired"),

@@ -137,6 +137,12 @@ class DirectorySettings:
         default=False,
         metadata={"doc": "Ask ldap:// servers for StartTLS and use them only with it."},
     )
+    allow_cleartext: bool = field(
+        default=False,
+        metadata={
+            "doc": "Let passwords cross the network to ldap:// servers without TLS: only on a network of its own."
+        },
+    )
     tls_verify: bool = field(
         default=True,
         metadata={"doc": "Verify the servers' certificates and names; without it anybody on the way reads passwords."},
@@ -246,12 +252,15 @@ class DirectorySettings:
             yield "servers", 'is empty; name at least one server, for example "ldaps://ldap.example"'
         for number, url in enumerate(self.servers):
             try:
-                scheme = parse_address(url).scheme
+                address = parse_address(url)
             except ValueError as error:
                 yield f"servers[{number}]", f"{url!r}: {error}"
                 continue
-            if self.starttls and scheme != "ldap":
+            if self.starttls and address.scheme != "ldap":
                 yield f"servers[{number}]", f"{url!r}: starttls works only with ldap:// servers"
+            if address.is_in_clear and not self.starttls and not self.allow_cleartext:
+                remedy = "use ldaps://, set starttls = true, or accept it with allow_cleartext = true"
+                yield f"servers[{number}]", f"{url!r}: passwords would cross the network in clear; {remedy}"
 
 
 def _lowered(names: tuple[str, ...]) -> list[str]:

@@ -82,6 +82,7 @@ async def serving(config: Path) -> AsyncIterator[Daemon]:
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "proxy", "serve", "--config", str(config)),
             stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which then ends the daemon in an orderly way
             limit=1 << 20,
@@ -120,7 +121,7 @@ async def show(site: DemoSite) -> int:
     for user in site.users:
         answer = await route(site.config, user.name)
         backend, why = choice(answer)
-        print(f"\n{user.name}: the directory says shard {user.shard}; Vestibule chooses {backend}, since {why}")
+        print(f"\n{user.name}: the directory says shard {user.shard}; Vestibule chooses {backend} ({why})")
         for protocol in SCRIPTS:
             failed += not await _show_login(site, context, user, protocol, backend)
     return failed
@@ -174,7 +175,8 @@ The configuration is {site.config}. End with Ctrl-C; the log follows.
 
 
 async def demo(once: bool) -> int:
-    """Run the demo; the exit code."""
+    """Run the demo until its end, or until SIGINT or SIGTERM cancels it; the exit code."""
+    _cancel_at_signals()
     with tempfile.TemporaryDirectory(prefix="vestibule-demo-") as name:
         async with open_site(Path(name)) as site:
             print("Starting Vestibule in front of", ", ".join(backend.name for backend in site.backends))
@@ -189,16 +191,25 @@ async def demo(once: bool) -> int:
         return 1 if failed else 0
 
 
-async def _interrupted() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    interrupted = asyncio.Event()
+def _cancel_at_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this task in the same orderly way, wherever it is."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 (a coroutine that runs is in a task)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
-    await interrupted.wait()
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+async def _interrupted() -> None:
+    """Wait for one of these signals."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit code: 0 done, 1 a login failed, 2 the demo could not run."""
+    """The command line; the exit code.
+
+    0 done, 1 a login failed, 2 the demo could not run, 130 it was interrupted before its logins were done.
+    """
     parser = argparse.ArgumentParser(prog="demo", description="Show Vestibule at work on this machine.")
     parser.add_argument("--once", action="store_true", help="end after the logins instead of waiting for Ctrl-C")
     options = parser.parse_args(arguments)
@@ -207,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DemoFailed, OSError) as failure:
         print(f"demo: {failure}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         return 130
 
 

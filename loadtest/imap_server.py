@@ -193,8 +193,8 @@ class ImapServer:
         return await self._unselect(words)
 
     async def _unselect(self, _: list[Word]) -> str:
-        self._selected = None
-        return "OK Closed."
+        was_open, self._selected = self._selected is not None, None
+        return "OK Closed." if was_open else INVALID
 
     async def _idle(self, _: list[Word]) -> str:
         await self._wire.send(b"+ idling\r\n")

@@ -6,9 +6,8 @@ import itertools
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from director import Backend
 from proxy.channel import Channel
@@ -21,11 +20,9 @@ from proxy.protocols.managesieve.login import ManageSieveLogin
 from proxy.protocols.pop3.login import Pop3Login
 from proxy.protocols.preauth import Welcome
 from proxy.protocols.proxyheader import header
-from proxy.protocols.wire import BareNewline, EndOfStream, Expired, LineTooLong, TlsFailure
+from proxy.protocols.wire import EndOfStream, Expired, TlsFailure, WireFailure
 from proxy.resolver import Resolver
 from proxy.settings import ProtocolName, Settings
-
-T = TypeVar("T")
 
 LOGINS: Mapping[str, type[Login]] = {"imap": ImapLogin, "pop3": Pop3Login, "managesieve": ManageSieveLogin}
 
@@ -91,14 +88,10 @@ class Backends:
         failure = Failure(Kind.BACKEND_CONNECT, f"no address for {backend.host}")
         for address in self._resolver.addresses(backend.host):
             channel = self._open((address, port), until)
+            channel.upgrade = client_upgrade(self._context, backend.host)
+            login = LOGINS[protocol](channel, order, self._settings.limits)
             try:
-                channel.upgrade = client_upgrade(self._context, backend.host)
-                login = LOGINS[protocol](channel, order, self._settings.limits)
-                await self._greeted(channel, login, ends, until)
-                connected()
-                channel.deadline = self._deadline(self._timeouts.backend_login, until)
-                welcome = await _step("login", Kind.BACKEND_REMOTE, login.authenticate())
-                return Link(channel, welcome, login.forwarded)
+                return await self._converse(channel, login, ends, until, connected)
             except Failure as found:
                 channel.close()
                 failure = found
@@ -109,21 +102,33 @@ class Backends:
                 raise
         raise failure
 
-    async def _greeted(self, channel: Channel, login: Login, ends: Ends, until: float) -> None:
+    async def _converse(
+        self, channel: Channel, login: Login, ends: Ends, until: float, connected: Callable[[], None]
+    ) -> Link:
+        """What is said from connect to login; what the wire raises is translated here and nowhere else."""
         timeouts, tls = self._timeouts, self._login.tls
-        if self._speaks_first:
-            await _step("connect", Kind.BACKEND_CONNECT, self._connected(channel))
-        if self._login.proxy_protocol:
-            await _step("connect", Kind.BACKEND_CONNECT, channel.send(header(ends.client, ends.server)))
-        if tls == "implicit":
-            channel.deadline = self._deadline(timeouts.backend_tls, until)
-            await _step("TLS", Kind.BACKEND_CONNECT, channel.start_tls())
-        if self._speaks_first:
-            channel.deadline = self._deadline(timeouts.backend_greeting, until)
-        await _step("greeting", Kind.BACKEND_CONNECT, login.greeting())
-        if tls == "starttls":
-            channel.deadline = self._deadline(timeouts.backend_tls, until)
-            await _step("TLS", Kind.BACKEND_CONNECT, login.secure())
+        step, kind = "connect", Kind.BACKEND_CONNECT
+        try:
+            if self._speaks_first:
+                await self._connected(channel)
+            if self._login.proxy_protocol:
+                await channel.send(header(ends.client, ends.server))
+            if tls == "implicit":
+                step, channel.deadline = "TLS", self._deadline(timeouts.backend_tls, until)
+                await channel.start_tls()
+            if self._speaks_first:
+                channel.deadline = self._deadline(timeouts.backend_greeting, until)
+            step = "greeting"
+            await login.greeting()
+            if tls == "starttls":
+                step, channel.deadline = "TLS", self._deadline(timeouts.backend_tls, until)
+                await login.secure()
+            connected()
+            step, kind = "login", Kind.BACKEND_REMOTE
+            channel.deadline = self._deadline(timeouts.backend_login, until)
+            return Link(channel, await login.authenticate(), login.forwarded)
+        except WireFailure as failure:
+            raise _translated(failure, step, kind) from None
 
     @property
     def _speaks_first(self) -> bool:
@@ -171,15 +176,12 @@ class Backends:
         return min(self._dispatcher.now() + seconds, until)
 
 
-async def _step(name: str, kind: Kind, step: Awaitable[T]) -> T:
-    """Translate what the wire raises, here and nowhere else."""
-    try:
-        return await step
-    except Expired:
-        raise Failure(kind, f"{name}: no answer in time") from None
-    except EndOfStream as end:
-        raise Failure(kind, f"{name}: {end}" if str(end) else f"{name}: the connection was closed") from None
-    except TlsFailure as failure:
-        raise Failure(Kind.BACKEND_CONFIG, f"{name}: {failure}") from None
-    except (LineTooLong, BareNewline):
-        raise Failure(Kind.BACKEND_PROTOCOL, f"{name}: a line without an end") from None
+def _translated(failure: WireFailure, step: str, kind: Kind) -> Failure:
+    """What it means for the login that the wire failed at `step`, where `kind` stands for a backend that is away."""
+    if isinstance(failure, Expired):
+        return Failure(kind, f"{step}: no answer in time")
+    if isinstance(failure, TlsFailure):
+        return Failure(Kind.BACKEND_CONFIG, f"{step}: {failure}")
+    if isinstance(failure, EndOfStream):
+        return Failure(kind, f"{step}: {str(failure) or 'the connection was closed'}")
+    return Failure(Kind.BACKEND_PROTOCOL, f"{step}: a line without an end")

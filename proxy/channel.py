@@ -100,11 +100,8 @@ class Channel:
         if events != self._armed:
             self._dispatcher.modify(self.fd, events)
             self._armed = events
-        self._waiter = self._dispatcher.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = waiter = self._dispatcher.loop.create_future()
+        await waiter
 
     def interrupt(self, failure: WireFailure) -> bool:
         """Raise `failure` in the present wait; whether there was one."""
@@ -116,9 +113,8 @@ class Channel:
 
     def ready(self, events: int) -> None:
         waiter = self._waiter
-        if waiter is not None:
-            if not waiter.done():
-                waiter.set_result(None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         elif events & BROKEN:
             self._dispatcher.deafen(self.fd)
             self._deaf = True

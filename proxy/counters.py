@@ -87,7 +87,7 @@ class Gauge:
 
     __slots__ = ("_cells", "_index")
 
-    def __init__(self, cells: memoryview, index: int) -> None:
+    def __init__(self, cells: memoryview[float], index: int) -> None:
         self._cells = cells
         self._index = index
 
@@ -101,7 +101,7 @@ class Histogram:
 
     __slots__ = ("_bounds", "_counts", "_first", "_sum", "_sums")
 
-    def __init__(self, counts: memoryview, sums: memoryview, first: int, bounds: tuple[float, ...]) -> None:
+    def __init__(self, counts: memoryview, sums: memoryview[float], first: int, bounds: tuple[float, ...]) -> None:
         self._counts = counts
         self._sums = sums
         self._first = first

@@ -27,13 +27,17 @@ ATOMIC = 4096
 """Bytes a pipe takes in one piece (PIPE_BUF): workers that share one never split each other's lines."""
 
 _BARE = re.compile(r"[A-Za-z0-9_.,:;/@+*<>()\[\]-]+")
-_JSON = json.JSONEncoder(separators=(",", ":"))
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def json_line(fields: Fields) -> bytes:
     """One line of JSON (RFC 8259); fields that are None are left out."""
-    return _JSON.encode({key: _finite(value) for key, value in fields.items() if value is not None}).encode() + b"\n"
+    present = {key: value for key, value in fields.items() if value is not None}
+    try:
+        return _JSON.encode(present).encode() + b"\n"
+    except ValueError:  # an infinite number, which JSON does not have
+        return _JSON.encode({key: _finite(value) for key, value in present.items()}).encode() + b"\n"
 
 
 def logfmt_line(fields: Fields) -> bytes:

@@ -7,16 +7,20 @@ from proxy.relay import Meter
 
 
 class Meters:
-    """What the sessions of one protocol count."""
+    """What the sessions of one protocol count.
 
-    __slots__ = ("_connects", "_logins", "_own", "_phases", "_untrusted", "connection", "to_backend", "to_client")
+    `connection`, `to_client` and `to_backend` take an amount; `phase` has, for every step of a login, what takes its
+    seconds.
+    """
+
+    __slots__ = ("_connects", "_logins", "_own", "_untrusted", "connection", "phase", "to_backend", "to_client")
 
     def __init__(self, slab: Slab, protocol: str, backends: tuple[str, ...]) -> None:
         self.connection = slab.counter("connections_total", protocol).add
         self.to_client: Meter = slab.counter("relayed_bytes_total", protocol, "to_client").add
         self.to_backend: Meter = slab.counter("relayed_bytes_total", protocol, "to_backend").add
         self._logins = slab.counters("logins_total", protocol)
-        self._phases = {phase: slab.histogram("login_phase_seconds", protocol, phase) for phase in PHASES}
+        self.phase = {phase: slab.histogram("login_phase_seconds", protocol, phase).observe for phase in PHASES}
         self._connects = {name: slab.counters("backend_connects_total", name) for name in backends}
         self._own = {name: slab.counters("backend_logins_total", name) for name in backends}
         self._untrusted = {name: slab.counter("backend_untrusted_total", name) for name in backends}
@@ -24,10 +28,6 @@ class Meters:
     def login(self, outcome: str) -> None:
         """A login attempt came to `outcome`: "ok" or the value of a failure kind."""
         self._logins[outcome].add()
-
-    def phase(self, phase: str, seconds: float) -> None:
-        """A step of a login took so long."""
-        self._phases[phase].observe(seconds)
 
     def backend_connect(self, backend: str, outcome: str) -> None:
         """A connection to a backend was greeted, or not."""

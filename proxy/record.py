@@ -48,13 +48,13 @@ class Record:
         self.failed_logins = 0
         self._meters = meters
         self._now = now
-        self._phases: tuple[tuple[str, float], ...] = ()
+        self._phases: dict[str, float] = {}
 
     def passed(self, phase: str, began: float) -> float:
         """A phase that began at loop time `began` is over; the time now, at which the next one begins."""
         now = self._now()
-        self._phases = (*(entry for entry in self._phases if entry[0] != phase), (phase, now - began))
-        self._meters.phase(phase, now - began)
+        self._phases[phase] = now - began
+        self._meters.phase[phase](now - began)
         return now
 
     def failed(self, failure: Failure) -> None:
@@ -88,7 +88,7 @@ class Record:
             "failure": self.failure.value if self.failure else None,
             "detail": self.detail or None,
             "failed_logins": self.failed_logins or None,
-            **{f"{phase}_seconds": round(seconds, 6) for phase, seconds in self._phases},
+            **{f"{phase}_seconds": round(seconds, 6) for phase, seconds in self._phases.items()},
             "seconds": round(self._now() - self.started, 3),
             "bytes_to_backend": to_backend,
             "bytes_to_client": to_client,

@@ -46,8 +46,7 @@ def _chapter(cls: type, title: str, place: dataclasses.Field[Any]) -> Iterator[s
     repeat = " May be repeated." if title.startswith("[[") else ""
     yield f"## `{title}`\n\n{place.metadata['doc']}{need}{repeat}\n"
     rows = [_row(field, annotation) for field, annotation in keys(cls) if nested(annotation) is None]
-    if rows:
-        yield "\n".join(["| key | takes | default | meaning |", "|---|---|---|---|", *rows, ""])
+    yield "\n".join(["| key | takes | default | meaning |", "|---|---|---|---|", *rows, ""])
 
 
 def _row(field: dataclasses.Field[Any], annotation: object) -> str:

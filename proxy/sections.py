@@ -79,7 +79,7 @@ class NodeSettings:
     )
     run_dir: Path = field(
         default=Path("/run/vestibule"),
-        metadata=_doc("Directory for what lives only as long as the daemon.", exists=False),
+        metadata=_doc("Directory for what lives as long as the daemon: the file vestibule.pid.", exists=False),
     )
     user: str = field(
         default="vestibule",

@@ -127,10 +127,6 @@ class Settings:
         if "EXTERNAL" in offered and mode != "master":
             remedy = 'set mode = "master" in [backend_login], or remove EXTERNAL'
             yield key, f"EXTERNAL brings no password for the backend; {remedy}"
-        tokens = sorted(TOKEN_MECHANISMS.intersection(offered))
-        if tokens and mode == "master":
-            remedy = 'remove it, or set mode = "password" in [backend_login]'
-            yield key, f'{tokens[0]}: only a backend can judge a token, and in mode "master" it sees none; {remedy}'
 
     def _repeated_names(self) -> Faults:
         seen: dict[tuple[str, int], int] = {}
@@ -161,7 +157,7 @@ class Settings:
 
 def _reaches(host: str, listening: str) -> bool:
     """Whether a connection to `host` surely ends at the address we listen on; no name but localhost is resolved."""
-    host = "127.0.0.1" if host.lower() == "localhost" else host.strip("[]")
+    host = "127.0.0.1" if host.lower() == "localhost" else host
     if not is_ip(host):
         return False
     backend, own = ipaddress.ip_address(host), ipaddress.ip_address(listening)

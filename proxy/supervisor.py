@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import tls
 from proxy import control, privileges
@@ -19,7 +20,7 @@ from proxy.admin import open_admin_socket, serve_admin
 from proxy.estate import Estate, note_expiry, prepare, read_certificates
 from proxy.log import open_sink, set_up_messages
 from proxy.notify import notify
-from proxy.settings import Settings
+from proxy.settings import NodeSettings, Settings
 from proxy.worker import run_worker
 
 #: Seconds before a worker that died soon after its start is replaced.
@@ -67,8 +68,11 @@ class Supervisor:
             self._adopt(self._start_worker(slot))
         if self._admin_socket is not None:
             self._adopt(self._start_admin())
+        pid_file = write_pid(self._estate.settings.node)
         while self._children or not self._stopping:
             self._wait()
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
         return 0
 
     def _wait(self) -> None:
@@ -189,13 +193,20 @@ class Supervisor:
             if contexts is not None:
                 contexts.replace(pairs)
         note_expiry(self._estate.counters, pairs)
+        self._reopen_log()
         for child in self._children.values():
             if child.line is not None:
                 with suppress(OSError):
                     control.send(child.line, control.Reload(tuple(pairs)))
-        with suppress(OSError):
-            self._estate.sink.reopen()
         _logger.info("certificates reloaded")
+
+    def _reopen_log(self) -> None:
+        """First here, where the file can be made; then by the workers, who must be able to open it."""
+        try:
+            self._estate.sink.reopen()
+            own_log(self._estate)
+        except OSError as error:
+            _logger.warning("the log file cannot be opened again: %s", error.strerror)
 
     def _stop(self) -> None:
         if self._stopping:
@@ -221,10 +232,29 @@ def serve(settings: Settings) -> int:
     try:
         _raise_descriptor_limit()
         estate = prepare(settings, sink)
+        own_log(estate)
     except (OSError, tls.CertificateFault) as fault:
         _logger.critical("cannot start: %s", fault)
         return 2
     return Supervisor(estate).run()
+
+
+def own_log(estate: Estate) -> None:
+    """The log file, if there is one, belongs to those who write it."""
+    if estate.settings.log.file is not None:
+        privileges.give(estate.sink.descriptor, estate.settings.node)
+
+
+def write_pid(node: NodeSettings) -> Path | None:
+    """`vestibule.pid` in the run directory, for scripts that signal us; without the right to write it, none."""
+    try:
+        node.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        file = node.run_dir / "vestibule.pid"
+        file.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        _logger.warning("no process id file in %s: %s", node.run_dir, error.strerror)
+        return None
+    return file
 
 
 def _raise_descriptor_limit() -> None:

@@ -80,6 +80,8 @@ class Worker:
         self._dispatcher = Dispatcher(loop, linger=settings.timeouts.linger)
         self._resolver = Resolver(backend.host for backend in settings.backends)
         self._log = open_session_log(settings.log, estate.sink)
+        self._lost = self._slab.counter("log_lines_dropped_total")
+        self._lost_before = 0
         self._trimmer = Trimmer()
         self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}{slot:02x}{{:x}}".format, itertools.count(1))
         self._sessions: dict[Session, None] = {}
@@ -183,6 +185,8 @@ class Worker:
     def _sweep(self) -> None:
         self._dispatcher.sweep()
         self._log.flush(time.time())
+        self._lost.add(self._log.dropped - self._lost_before)
+        self._lost_before = self._log.dropped
         self._trimmer.sweep()
         self._slab.gauge("worker_heartbeat_seconds").set(time.monotonic())
         self._slab.gauge("directory_up").set(self._directory.healthy)

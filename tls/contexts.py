@@ -19,7 +19,7 @@ _TLS12_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and authenticated encryption only (RFC 9325 section 4.2); TLS 1.3 has its own list."""
 
 _TICKETS: Final = 1
-"""Per full handshake. OpenSSL's two cost the server 15 µs more than one, and a lost connection is replaced by one."""
+"""Per full handshake. The second, as OpenSSL gives, costs the server 15 to 30 µs; one replaces a lost connection."""
 
 
 class ServerContexts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 #: Dovecot takes session ids of these characters and up to 64 of them, and silently uses its own otherwise.
 _SESSION = re.compile(r"[A-Za-z0-9+/=]{1,64}", re.ASCII)
@@ -78,9 +78,15 @@ class Hop:
         )
 
 
+def plain(address: IPv4Address | IPv6Address) -> str:
+    """The address as text; one of IPv4 that came mapped into IPv6 is written as what it is."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
 def _address(text: str) -> str | None:
     try:
-        return str(ip_address(text)) if "%" not in text else None
+        return plain(ip_address(text)) if "%" not in text else None
     except ValueError:
         return None
 

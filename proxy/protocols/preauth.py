@@ -99,7 +99,7 @@ class Preauth(ABC):
     async def attempt(self) -> Attempt | None:
         """The next login attempt, or None when the conversation has ended and the client has been told.
 
-        Raises `EndOfStream`, `Expired` and `TlsFailure` of the wire.
+        Raises `EndOfStream`, `Expired`, `ShuttingDown` and `TlsFailure` of the wire.
         """
         try:
             while True:
@@ -115,7 +115,7 @@ class Preauth(ABC):
         """Tell the client why its attempt with `mechanism` failed; raises `Ended` when that ends the conversation."""
         self.refused = failure.kind
         if failure.kind in CLOSING:
-            await self._close(failure)
+            await self._close(failure.kind)
         if failure.kind is Kind.BAD_CREDENTIALS:
             await self._refuse_token(mechanism)
         await self._wire.send(self._refusal(failure))
@@ -174,8 +174,8 @@ class Preauth(ABC):
         await self._wire.send(reply + self._farewell(Kind.BAD_COMMANDS))
         raise Ended
 
-    async def _close(self, failure: Failure) -> NoReturn:
-        await self._wire.send(self._farewell(failure.kind))
+    async def _close(self, kind: Kind) -> NoReturn:
+        await self._wire.send(self._farewell(kind))
         raise Ended
 
     async def _refuse_token(self, mechanism: str) -> None:
@@ -183,5 +183,8 @@ class Preauth(ABC):
         challenge = sasl.TOKEN_REFUSALS.get(mechanism)
         if challenge is None:
             return
-        with suppress(Failure, BareNewline, BadCommand):  # whatever the client answers, the refusal follows
-            await self._ask(challenge)
+        try:
+            with suppress(Failure, BareNewline, BadCommand):  # whatever the client answers, the refusal follows
+                await self._ask(challenge)
+        except LineTooLong:
+            await self._close(Kind.BAD_INPUT)

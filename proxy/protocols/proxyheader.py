@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from proxy.protocols.origin import plain
 from proxy.protocols.wire import Wire, WireFailure
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -68,9 +69,10 @@ def _as_ipv6(packed: bytes) -> bytes:
 async def _line(wire: Wire, line: bytes) -> bytes:
     """The rest of a version 1 header; two bytes at a time never run past its CR LF."""
     while not line.endswith(b"\r\n"):
-        if len(line) >= _V1_LONGEST:
+        count = 1 if line.endswith(b"\r") else 2
+        if len(line) + count > _V1_LONGEST:
             raise BadHeader("a PROXY header without an end")
-        line += await wire.exactly(1 if line.endswith(b"\r") else 2)
+        line += await wire.exactly(count)
     return line[:-2]
 
 
@@ -94,7 +96,7 @@ def _address(host: str, port: str, version: int) -> tuple[str, int]:
         raise BadHeader("a PROXY header with an address of another family")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise BadHeader("a PROXY header without a port")
-    return str(address), int(port)
+    return plain(address), int(port)
 
 
 async def _version_2(wire: Wire, start: bytes, longest: int) -> Proxied:
@@ -110,14 +112,8 @@ async def _version_2(wire: Wire, start: bytes, longest: int) -> Proxied:
     if length < size:
         raise BadHeader("a truncated PROXY header")
     source, target, source_port, target_port = struct.unpack(layout, body[:size])
-    return Proxied((_text(source), source_port), (_text(target), target_port), _client_tls(body[size:]))
-
-
-def _text(packed: bytes) -> str:
-    """The address; one of IPv4 that came mapped into IPv6 is written as what it is."""
-    address = ip_address(packed)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    client, server = (plain(ip_address(source)), source_port), (plain(ip_address(target)), target_port)
+    return Proxied(client, server, _client_tls(body[size:]))
 
 
 def _client_tls(tlvs: bytes) -> bool:

@@ -15,6 +15,7 @@ TEXTS: Mapping[Kind, str] = {
     Kind.EXPIRED: "The password has expired. Change it, then log in again.",
     Kind.DISABLED: "This account is disabled. Contact your administrator.",
     Kind.ANONYMOUS: "Anonymous logins are not allowed.",
+    Kind.ALERT: "The login was refused.",
     Kind.PRIVACY_REQUIRED: "A password is not accepted without TLS.",
     Kind.UNSUPPORTED_MECHANISM: "Unsupported authentication mechanism.",
     Kind.CANCELLED: "Authentication cancelled.",
@@ -38,12 +39,10 @@ TEXTS: Mapping[Kind, str] = {
     Kind.SHUTDOWN: "The mail proxy is restarting. Try again.",
 }
 
-#: Nobody is left to be told.
-SILENT = frozenset({Kind.DISCONNECTED})
-
 
 def text(failure: Failure) -> str:
     """The words for a person; an operator's own text (kind ALERT) is reduced to printable ASCII, 200 characters."""
     if failure.kind is Kind.ALERT:
-        return "".join(c for c in failure.text if " " <= c <= "~" and c not in '"\\')[:200]
+        words = "".join(c for c in failure.text if " " <= c <= "~" and c not in '"\\')
+        return words[:200].strip() or TEXTS[Kind.ALERT]
     return TEXTS[failure.kind]

@@ -110,6 +110,7 @@ class Site:
             },
             "backend_login": {"mode": "password", "tls": "starttls", "ca_file": self.ca_file},
             "auth": {"failure_delay": 0.0},
+            "timeouts": {"drain": 0.5},
             "shard": [shard("s1", self.s1), shard("s2", self.s2)],
         }
 

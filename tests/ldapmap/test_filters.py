@@ -1,5 +1,7 @@
 """Filters: the same bytes as ldap3's, evaluated as RFC 4511 section 4.5.1.7 says, and refused when malformed."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,10 +82,8 @@ def test_a_malformed_filter_is_refused_with_its_reason(text: str, problem: str) 
 
 @given(st.text(st.sampled_from("()&|!=*\\ab0:~<>é \0"), max_size=40))
 def test_any_text_is_compiled_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(FilterError):
         parse_filter(text).encode()
-    except FilterError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,7 @@ def test_any_text_is_compiled_or_refused(text: str) -> None:
         ("(phone=1)", False),
         ("(mail=*)", True),
         ("(phone=*)", False),
+        ("(objectClass=*)", True),
         ("(uid=al*)", True),
         ("(uid=*CE)", True),
         ("(uid=a*i*e)", True),

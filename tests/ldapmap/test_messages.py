@@ -36,9 +36,19 @@ NAMES = st.from_regex(r"[a-zA-Z][a-zA-Z0-9-]{0,20}(;x-[a-z]{1,5})?", fullmatch=T
 LIMIT = 4096
 
 INJECTIONS = [
-    b"*", b")(uid=*", b"\\2a", b"a\0b", b"\\00", b" lead", b"trail ", b'# , + " \\ < > ; =', b"alice)(|(uid=*", b"\xff\xfe",
-    "ａｌｉｃｅ".encode(), b"x" * 300,
-]  # fmt: skip
+    b"*",
+    b")(uid=*",
+    b"alice)(|(uid=*",
+    b"\\2a",
+    b"a\0b",
+    b"\\00",
+    b" lead",
+    b"trail ",
+    b'# , + " \\ < > ; =',
+    b"\xff\xfe",
+    "ａｌｉｃｅ".encode(),
+    b"x" * 300,
+]
 
 
 def read(data: bytes) -> Response:
@@ -277,7 +287,7 @@ def feed_all(pieces: list[bytes]) -> None:
 def test_a_message_in_tiny_pieces_costs_time_in_proportion_to_its_size() -> None:
     responses, calls = Responses(1 << 20), 0
     message = oracle.result(1, "bindResponse", 49, "x" * 100_000)
-    for at in range(0, len(message) - 1):
+    for at in range(len(message) - 1):
         calls += len(responses.feed(message[at : at + 1]))
     assert calls == 0
     assert len(responses.feed(message[-1:])) == 1

@@ -121,6 +121,11 @@ def test_a_mailbox_is_opened_and_closed() -> None:
     ]
 
 
+def test_what_is_not_open_is_not_closed() -> None:
+    said = conversation("a LOGIN alice x", "b CLOSE", "c UNSELECT")
+    assert said[2:] == [f"{tag} BAD Unknown command, or not now." for tag in "bc"]
+
+
 def test_idle_ends_with_done() -> None:
     assert conversation("a LOGIN alice x", "b IDLE", "done", "c IDLE", "x")[2:] == [
         "+ idling",

@@ -17,7 +17,7 @@ from tls import ThrowawayAuthority
 Story = Callable[[StreamWire], Awaitable[object]]
 
 
-async def outcome(story: Story, sent: bytes, *, ends: bool = True) -> object:
+async def outcome(story: Story, sent: bytes, *, ends: bool = True, hangs_up: bool = False) -> object:
     """What a server's side of a connection comes to, its result or its failure, when a client sends this."""
     result: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
@@ -33,6 +33,8 @@ async def outcome(story: Story, sent: bytes, *, ends: bool = True) -> object:
         writer.write(sent)
         if ends:
             writer.write_eof()
+        if hangs_up:
+            writer.close()
         found = await result
         writer.close()
         return found
@@ -62,6 +64,14 @@ async def test_exactly_as_many_bytes_are_taken() -> None:
 async def test_a_silent_peer_is_not_waited_for_forever(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "PATIENCE", 0.01)
     assert await outcome(story, b"ab", ends=False) is Expired
+
+
+async def test_a_peer_that_is_gone_cannot_be_told() -> None:
+    async def talk(wire: StreamWire) -> None:
+        while True:
+            await wire.send(bytes(1 << 20))
+
+    assert await outcome(talk, b"", hangs_up=True) is EndOfStream
 
 
 async def test_tls_needs_a_certificate() -> None:

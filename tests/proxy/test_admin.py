@@ -16,7 +16,7 @@ from proxy import admin
 from proxy.admin import Pages, open_admin_socket, serve_admin
 from proxy.counters import Counters, families
 from proxy.settings import AdminSettings
-from tests.proxy.example import good_settings
+from tests.proxy.example import SMALLEST, good_settings
 
 NOW = 1000.0
 PATIENCE = 20.0
@@ -227,16 +227,10 @@ def test_without_an_address_there_is_nothing_to_serve(counters: Counters) -> Non
     assert open_admin_socket(AdminSettings(metrics="")) is None
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
-        assert serve_admin(good_settings_without_admin(), counters) == 0
+        assert serve_admin(good_settings(SMALLEST + '[admin]\nmetrics = ""\n'), counters) == 0
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def good_settings_without_admin() -> admin.Settings:
-    from tests.proxy.example import SMALLEST
-
-    return good_settings(SMALLEST + '[admin]\nmetrics = ""\n')
 
 
 def test_a_process_of_its_own_answers_until_it_is_told_to_stop(counters: Counters) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import pytest
 
+from ldapmap import Finding
 from proxy import cli
 from proxy.cli import main
 from proxy.settings import Settings
@@ -55,9 +54,12 @@ def test_a_bad_configuration_is_exit_code_2_and_every_fault_is_named(
 
 def test_serve_hands_the_settings_to_the_supervisor(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Settings] = []
-    supervisor = types.ModuleType("proxy.supervisor")
-    supervisor.serve = lambda settings: served.append(settings) or 7  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "proxy.supervisor", supervisor)
+
+    def serve(settings: Settings) -> int:
+        served.append(settings)
+        return 7
+
+    monkeypatch.setattr("proxy.supervisor.serve", serve)
     assert main(["serve", "--config", str(config)]) == 7
     assert served[0].file == config
 
@@ -68,9 +70,7 @@ def test_a_certificate_that_cannot_be_served_is_exit_code_2(
     def serve(_: Settings) -> int:
         raise CertificateFault(Path("mail.pem"), "expired", "renew it")
 
-    supervisor = types.ModuleType("proxy.supervisor")
-    supervisor.serve = serve  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "proxy.supervisor", supervisor)
+    monkeypatch.setattr("proxy.supervisor.serve", serve)
     assert main(["serve", "--config", str(config)]) == 2
     assert capsys.readouterr().err == "vestibule: mail.pem: expired; renew it\n"
 
@@ -85,7 +85,7 @@ def test_check_config_prints_a_verdict_on_each_line(config: Path, capsys: pytest
 def test_check_config_asks_the_servers_unless_told_not_to(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "check_servers", lambda _: (cli.Finding("error", "mb1a imap", "cannot be reached"),))
+    monkeypatch.setattr(cli, "check_servers", lambda _: (Finding("error", "mb1a imap", "cannot be reached"),))
     assert main(["check-config", "--config", str(config)]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "error    mb1a imap: cannot be reached"
     assert main(["check-config", "--json", "--config", str(config)]) == 1
@@ -97,7 +97,7 @@ def test_check_config_asks_the_servers_unless_told_not_to(
 def test_check_config_asks_no_server_when_the_file_is_no_good(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def never(_: Settings) -> tuple[cli.Finding, ...]:
+    def never(_: Settings) -> tuple[Finding, ...]:
         raise AssertionError("a server was asked")
 
     monkeypatch.setattr(cli, "check_servers", never)

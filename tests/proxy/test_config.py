@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from proxy import config
@@ -135,12 +136,19 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
     assert "cannot be read by user 987654" in message
 
 
+def test_the_example_for_operators_has_no_fault() -> None:
+    settings = read_file(Path(__file__).parents[2] / "deploy" / "vestibule.toml")
+    assert settings.protocols == ("imap", "managesieve", "pop3")
+    assert [backend.name for backend in settings.backends] == ["mb1a", "mb1b", "mb2"]
+
+
 def test_reading_alone_looks_at_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "vestibule.toml"
     path.write_text(SMALLEST)
     assert read_file(path).directory.file == tmp_path / "users.ldif"
 
 
+@runs(deadline=None)
 @given(
     st.text(max_size=200)
     | st.binary(max_size=200)

@@ -78,7 +78,8 @@ def test_the_connection_is_told_for_the_protocol_asked_for(
 def test_what_the_entry_says_of_backend_and_name_is_told(tmp_path: Path) -> None:
     settings = site(tmp_path, '[directory.attributes]\npreferred = "preferred"\nlogin = "mailName"\n')
     with (tmp_path / "users.ldif").open("a") as file:
-        file.write("dn: uid=bob,dc=x\nuid: bob\nmailHost: mb1a.example.org\npreferred: mb1a\nmailName: b.ob\n")
+        file.write("dn: uid=bob,dc=x\nobjectClass: person\nuid: bob\n")
+        file.write("mailHost: mb1a.example.org\npreferred: mb1a\nmailName: b.ob\n")
     told = steps(explain(settings, "bob"))
     assert told["preferred backend"] == "mb1a"
     assert told["name at the backend"] == "b.ob"

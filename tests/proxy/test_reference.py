@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 import tomllib
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def test_every_default_is_toml() -> None:
             tomllib.loads(f"value = {cells[2].strip('`')}")
 
 
-def test_the_module_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_module_prints_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "proxy.reference")
     runpy.run_module("proxy.reference", run_name="__main__")
     assert capsys.readouterr().out == page()

@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import re
 
-from proxy.protocols.limits import Limits
+from proxy.protocols.commandline import CommandLine
 from proxy.protocols.preauth import BadCommand
-from proxy.protocols.wire import LineTooLong, Wire
+from proxy.protocols.wire import LineTooLong
 
 #: Atoms as clients write them: `%` and `*` and 8-bit bytes pass, since passwords are typed unquoted by some.
 _ATOM = re.compile(rb'[^\x00-\x20\x7f(){"\\]+')
-_QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _LITERAL = re.compile(rb"\{([0-9]{1,10})(\+?)\}")
 
 
-class Arguments:
-    """The rest of a command line, and the literals and lines that follow it on the wire."""
+class Arguments(CommandLine):
+    """The arguments of a command; only literals with a plus come without being asked for."""
 
-    __slots__ = ("_limits", "_rest", "_wire")
+    __slots__ = ()
 
-    def __init__(self, wire: Wire, rest: bytes, limits: Limits) -> None:
-        self._wire = wire
-        self._rest = rest
-        self._limits = limits
+    _coming = re.compile(rb"\{([0-9]+)\+\}$")
 
     def atom(self) -> bytes:
         """An atom; raises `BadCommand`."""
         match = _ATOM.match(self._rest)
         if match is None:
             raise BadCommand("An atom was expected.")
-        return self._taken(match)
+        self._rest = self._rest[match.end() :]
+        return match[0]
 
     async def string(self, limit: int) -> bytes:
         """A quoted string or literal of at most `limit` bytes; raises `BadCommand`, `LineTooLong`."""
         if self._rest.startswith(b"{"):
             return await self._literal(limit)
-        match = _QUOTED.match(self._rest)
-        if match is None:
+        value = self._quoted()
+        if value is None:
             raise BadCommand("A quoted string or literal was expected.")
-        self._taken(match)
-        value = match[1]
-        return self._within(limit, _ESCAPE.sub(rb"\1", value) if b"\\" in value else value)
+        return self._within(limit, value)
 
     async def astring(self, limit: int) -> bytes:
         """An atom, quoted string or literal of at most `limit` bytes; raises `BadCommand`, `LineTooLong`."""
@@ -56,23 +50,6 @@ class Arguments:
             return None
         return await self.string(limit)
 
-    def take(self, expected: bytes) -> bool:
-        """Whether the rest goes on with `expected`, which is consumed if so."""
-        if not self._rest.startswith(expected):
-            return False
-        self._rest = self._rest[len(expected) :]
-        return True
-
-    def space(self) -> None:
-        """Consume the one space between two arguments; raises `BadCommand`."""
-        if not self.take(b" "):
-            raise BadCommand("One space was expected between arguments.")
-
-    def end(self) -> None:
-        """Raises `BadCommand` unless everything has been read."""
-        if self._rest:
-            raise BadCommand("The command has too many arguments.")
-
     async def _literal(self, limit: int) -> bytes:
         match = _LITERAL.fullmatch(self._rest)
         if match is None:
@@ -83,15 +60,7 @@ class Arguments:
             raise BadCommand("The literal is too large.") if synchronising else LineTooLong
         if synchronising:
             await self._wire.send(b"+ OK\r\n")
-        value = await self._wire.exactly(size)
-        self._rest = await self._wire.line(self._limits.line)
-        if b"\0" in value:
-            raise BadCommand("A literal does not hold NUL.")
-        return value
-
-    def _taken(self, match: re.Match[bytes]) -> bytes:
-        self._rest = self._rest[match.end() :]
-        return match[0]
+        return await self._literal_of(size)
 
     @staticmethod
     def _within(limit: int, value: bytes) -> bytes:

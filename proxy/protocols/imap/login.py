@@ -60,7 +60,7 @@ class ImapLogin(Login):
         await self._know_capability()
         if "STARTTLS" not in self._words():
             raise Failure(Kind.BACKEND_CONFIG, "the backend does not offer STARTTLS")
-        if not (await self._command(b"S STARTTLS\r\n")).upper().startswith(b"OK"):
+        if not (await self._command(b"S", b"S STARTTLS\r\n")).upper().startswith(b"OK"):
             raise Failure(Kind.BACKEND_CONFIG, "the backend refused STARTTLS")
         await self._wire.start_tls()
         self._capability, self._untagged = "", b""
@@ -89,11 +89,11 @@ class ImapLogin(Login):
         message = sasl.encode(self._order.message())
         command = b"L AUTHENTICATE %b" % self._order.mechanism.encode()
         if initial:
-            result = await self._command(b"%b%b %b\r\n" % (head, command, message))
+            result = await self._command(b"L", b"%b%b %b\r\n" % (head, command, message))
         else:
-            result = await self._command(b"%b%b\r\n" % (head, command), b"%b\r\n" % message)
+            result = await self._command(b"L", b"%b%b\r\n" % (head, command), b"%b\r\n" % message)
         while result.startswith(b"+"):
-            result = await self._command(b"%b\r\n" % self._token_answer())
+            result = await self._command(b"L", b"%b\r\n" % self._token_answer())
         return result
 
     async def _plain_login(self, head: bytes, words: set[str]) -> bytes:
@@ -104,24 +104,24 @@ class ImapLogin(Login):
             parts[-1] += opening
             parts += rest
             parts[-1] += end
-        return await self._command(*parts)
+        return await self._command(b"L", *parts)
 
-    async def _command(self, *parts: bytes) -> bytes:
+    async def _command(self, tag: bytes, *parts: bytes) -> bytes:
         """Send the parts, each but the first after a `+`; the tagged line without its tag, or a `+` too many."""
         waiting = list(parts)
         while True:
             await self._wire.send(waiting.pop(0))
-            result = await self._result()
+            result = await self._result(tag + b" ")
             if not (waiting and result.startswith(b"+")):
                 return result
 
-    async def _result(self) -> bytes:
+    async def _result(self, tag: bytes) -> bytes:
         while True:
             line = await self._line()
             if _CONTINUED.search(line):
                 raise Failure(Kind.BACKEND_PROTOCOL, "a literal before login")
-            if line[:2] in (b"L ", b"S ", b"C "):
-                return line[2:]
+            if line.startswith(tag):
+                return line[len(tag) :]
             if line.startswith(b"+"):
                 return line
             self._note(line)
@@ -138,7 +138,7 @@ class ImapLogin(Login):
 
     async def _know_capability(self) -> None:
         if not self._capability:
-            result = await self._command(b"C CAPABILITY\r\n")
+            result = await self._command(b"C", b"C CAPABILITY\r\n")
             if not result.upper().startswith(b"OK") or not self._capability:
                 raise Failure(Kind.BACKEND_PROTOCOL, "CAPABILITY failed")
 

@@ -26,6 +26,7 @@ class ImapPreauth(Preauth):
 
     _tag = "*"
     _asked_capability = False
+    _began_tls = False
 
     async def greet(self) -> None:
         await self._wire.send(f"* OK [CAPABILITY {self._capability()}] Vestibule ready.\r\n".encode())
@@ -48,14 +49,22 @@ class ImapPreauth(Preauth):
         self._tag = "*"
         line = await self._wire.line(self._longest)
         tag, _, rest = line.partition(b" ")
-        name, space, arguments = rest.partition(b" ")
+        name = rest.partition(b" ")[0]
         handler = _COMMANDS.get(name.upper())
         if len(line) > self._offer.limits.line and handler not in _LONG:
             raise LineTooLong
-        self._accept_tag(tag)
-        if handler is None:
-            raise BadCommand("Unknown command, or not before login.")
-        return await handler(self, Arguments(self._wire, space + arguments, self._offer.limits))
+        arguments = Arguments(self._wire, line, self._offer.limits)
+        try:
+            if handler is None and tag.upper() in _COMMANDS:
+                raise BadCommand('A command begins with a tag, as in "a1 LOGIN name password".')
+            self._accept_tag(tag)
+            if handler is None:
+                raise BadCommand("Unknown command, or not before login.")
+            arguments.take(b"%b %b" % (tag, name))
+            return await handler(self, arguments)
+        except BadCommand:
+            await arguments.skip()
+            raise
 
     @property
     def _longest(self) -> int:
@@ -64,8 +73,6 @@ class ImapPreauth(Preauth):
         return limits.line + max(limits.sasl, limits.id_pairs * (limits.id_key + limits.id_value + 6))
 
     def _accept_tag(self, tag: bytes) -> None:
-        if tag.upper() in _COMMANDS:
-            raise BadCommand('A command begins with a tag, as in "a1 LOGIN name password".')
         if len(tag) > self._offer.limits.tag or tag.upper() in _HTTP or not _TAG.fullmatch(tag):
             raise BadCommand("Invalid tag.")
         self._tag = tag.decode()
@@ -83,7 +90,8 @@ class ImapPreauth(Preauth):
 
     async def _do_capability(self, arguments: Arguments) -> None:
         arguments.end()
-        self._asked_capability = True
+        if not self._began_tls:  # afterwards a client has to ask, whatever it has read (RFC 3501 section 6.2.1)
+            self._asked_capability = True
         await self._reply("OK Capability completed.", f"* CAPABILITY {self._capability()}\r\n")
 
     async def _do_noop(self, arguments: Arguments) -> None:
@@ -136,7 +144,7 @@ class ImapPreauth(Preauth):
             raise BadCommand("TLS is already active." if self._wire.secure else "TLS is not available here.")
         await self._reply("OK Begin TLS negotiation now.")
         await self._wire.start_tls()
-        self._asked_capability = False
+        self._began_tls = True
 
     async def _do_login(self, arguments: Arguments) -> Attempt:
         limit = self._offer.limits.literal
@@ -152,10 +160,11 @@ class ImapPreauth(Preauth):
 
     async def _do_authenticate(self, arguments: Arguments) -> Attempt:
         arguments.space()
-        name = arguments.atom().decode(errors="replace").upper()
-        initial = self._decoded(arguments.atom()) if arguments.take(b" ") else None
+        name = arguments.atom().upper().decode(errors="replace")
+        word = arguments.atom() if arguments.take(b" ") else None
         arguments.end()
-        if initial is not None and not self.passwords_allowed():
+        initial = None if word is None else self._decoded(word)
+        if initial and name in sasl.PLAINTEXT and not self.passwords_allowed():
             await self._wire.send(responses.EXPOSED)
         return await self._authenticate(name, initial)
 
@@ -176,8 +185,8 @@ class ImapPreauth(Preauth):
         return responses.refusal(self._tag, failure)
 
     def _farewell(self, kind: Kind) -> bytes:
-        if kind is Kind.INTERNAL:
-            return responses.refusal(self._tag, Failure(kind)) + responses.farewell(kind)
+        if kind is Kind.INTERNAL and self._tag != "*":
+            return responses.bug(self._tag)
         return responses.farewell(kind)
 
     def _bad_command(self, text: str) -> bytes:

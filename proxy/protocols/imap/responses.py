@@ -58,5 +58,10 @@ def farewell(kind: Kind) -> bytes:
     return f"* BYE {_bracketed(FAREWELLS[kind])}{TEXTS[kind]}\r\n".encode()
 
 
+def bug(tag: str) -> bytes:
+    """The tagged reply to a command that an error of ours has ended, and the end of the conversation."""
+    return refusal(tag, Failure(Kind.INTERNAL)) + f"* BYE {TEXTS[Kind.INTERNAL]}\r\n".encode()
+
+
 def _bracketed(code: str) -> str:
     return f"[{code}] " if code else ""

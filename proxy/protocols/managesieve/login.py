@@ -19,6 +19,8 @@ _LIMIT_TEXT = "Maximum number of connections"
 #: Response codes of a refused login.
 _KINDS: Mapping[str, Kind] = {
     "TRYLATER": Kind.BACKEND_TEMPORARY,
+    "TRYLATER/NORETRY": Kind.BACKEND_CONFIG,
+    "REFERRAL": Kind.BACKEND_REMOTE,
     "ENCRYPT-NEEDED": Kind.BACKEND_CONFIG,
     "AUTH-TOO-WEAK": Kind.BACKEND_CONFIG,
     "LIMIT": Kind.LIMIT,
@@ -30,19 +32,21 @@ class ManageSieveLogin(Login):
 
     def __init__(self, wire: Wire, order: Order, limits: Limits) -> None:
         super().__init__(wire, order, limits)
-        self._capabilities: set[bytes] = set()
+        self._capabilities: dict[str, str] = {}
 
     async def greeting(self) -> None:
-        self._capabilities = set()
-        while not (line := await self._line()).upper().startswith((b"OK", b"NO", b"BYE")):
-            if not line.startswith(b'"'):
-                raise Failure(Kind.BACKEND_PROTOCOL, "no ManageSieve greeting")
-            self._capabilities.add(line[1:].partition(b'"')[0].upper())
-        if not line.upper().startswith(b"OK"):
+        self._capabilities = {}
+        while (line := await self._answer()).startswith('"'):
+            name, _, value = line[1:].partition('"')
+            self._capabilities[name.upper()] = value.strip(' "').upper()
+        status = line.partition(" ")[0].upper()
+        if status in ("NO", "BYE"):
             raise Failure(Kind.BACKEND_REMOTE, "the backend does not welcome us")
+        if status != "OK":
+            raise Failure(Kind.BACKEND_PROTOCOL, "no ManageSieve greeting")
 
     async def secure(self) -> None:
-        if b"STARTTLS" not in self._capabilities:
+        if "STARTTLS" not in self._capabilities:
             raise Failure(Kind.BACKEND_CONFIG, "the backend does not offer STARTTLS")
         await self._wire.send(b"STARTTLS\r\n")
         if not (await self._answer()).upper().startswith("OK"):
@@ -51,8 +55,10 @@ class ManageSieveLogin(Login):
         await self.greeting()
 
     async def authenticate(self) -> Welcome:
+        if self._order.mechanism not in self._capabilities.get("SASL", "").split():
+            raise Failure(Kind.BACKEND_CONFIG, f"the backend does not offer {self._order.mechanism}")
         head = b""
-        if self._order.origin is not None and b"XCLIENT" in self._capabilities:
+        if self._order.origin is not None and "XCLIENT" in self._capabilities:
             head, self.forwarded = b"XCLIENT %b\r\n" % self._order.origin.xclient(), True
         message = _string(sasl.encode(self._order.message()))
         await self._wire.send(b'%bAUTHENTICATE "%b" %b\r\n' % (head, self._order.mechanism.encode(), message))
@@ -83,6 +89,10 @@ class ManageSieveLogin(Login):
         code = code_name(code_within(rest, "(", ")"))
         if not code and rest.startswith(f'"{_LIMIT_TEXT}'):
             code = "LIMIT"
+        if code.upper() not in _KINDS:
+            code = code.partition("/")[0]  # a code that is not known in particular means what its first part means
+        if status.upper() == "BYE" and code.upper() not in _KINDS:
+            raise Failure(Kind.BACKEND_REMOTE, "the backend ended the conversation")
         raise refused(status.upper(), code, _KINDS)
 
 

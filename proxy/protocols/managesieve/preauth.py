@@ -11,6 +11,7 @@ from proxy.protocols.managesieve import responses
 from proxy.protocols.managesieve.strings import Strings, quoted
 from proxy.protocols.origin import Hop
 from proxy.protocols.preauth import BadCommand, Ended, Preauth, Welcome
+from proxy.protocols.wire import LineTooLong
 
 
 class ManageSievePreauth(Preauth):
@@ -23,12 +24,21 @@ class ManageSievePreauth(Preauth):
         return b'OK "Logged in."\r\n'
 
     async def _command(self) -> Attempt | None:
-        line = await self._wire.line(self._offer.limits.line + self._offer.limits.sasl)
-        name, space, rest = line.partition(b" ")
+        limits = self._offer.limits
+        line = await self._wire.line(limits.line + limits.sasl)
+        name = line.partition(b" ")[0]
         handler = _COMMANDS.get(name.upper())
-        if handler is None:
-            raise BadCommand("Unknown command, or not before login.")
-        return await handler(self, Strings(self._wire, space + rest, self._offer.limits))
+        if len(line) > limits.line and handler is not ManageSievePreauth._do_authenticate:
+            raise LineTooLong
+        strings = Strings(self._wire, line, limits)
+        try:
+            if handler is None:
+                raise BadCommand("Unknown command, or not before login.")
+            strings.take(name)
+            return await handler(self, strings)
+        except BadCommand:
+            await strings.skip()
+            raise
 
     def _capabilities(self, text: str) -> bytes:
         """The capability lines and the OK that are greeting, answer to CAPABILITY, and sequel of STARTTLS."""
@@ -62,7 +72,7 @@ class ManageSievePreauth(Preauth):
             await self._wire.send(b'OK "NOOP completed."\r\n')
             return
         strings.space()
-        mark = await strings.next()
+        mark = await strings.next(self._offer.limits.literal)
         strings.end()
         await self._wire.send(b'OK (TAG {%d}\r\n%b) "Done."\r\n' % (len(mark), mark))
 
@@ -80,20 +90,24 @@ class ManageSievePreauth(Preauth):
 
     async def _do_authenticate(self, strings: Strings) -> Attempt:
         strings.space()
-        name = (await strings.next()).decode(errors="replace").upper()
-        initial: bytes | None = None
+        limits, word = self._offer.limits, None
+        name = (await strings.next(limits.literal)).upper().decode(errors="replace")
         if strings.rest:
             strings.space()
-            initial = sasl.decode(await strings.next())
+            word = await strings.next(limits.sasl)
         strings.end()
-        return await self._authenticate(name, initial)
+        return await self._authenticate(name, None if word is None else sasl.decode(word))
 
     async def _ask(self, challenge: bytes) -> bytes:
         await self._wire.send(b'"%b"\r\n' % sasl.encode(challenge))
         limits = self._offer.limits
         strings = Strings(self._wire, await self._wire.line(limits.sasl + 2), limits)
-        answer = await strings.next()
-        strings.end()
+        try:
+            answer = await strings.next(limits.sasl)
+            strings.end()
+        except BadCommand:
+            await strings.skip()
+            raise
         if answer == b"*":
             raise Failure(Kind.CANCELLED)
         return sasl.decode(answer)

@@ -4,57 +4,36 @@ from __future__ import annotations
 
 import re
 
-from proxy.protocols.limits import Limits
+from proxy.protocols.commandline import CommandLine
 from proxy.protocols.preauth import BadCommand
-from proxy.protocols.wire import LineTooLong, Wire
+from proxy.protocols.wire import LineTooLong
 
-_QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_LITERAL = re.compile(rb"\{([0-9]{1,10})(\+?)\}")
+_LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}")
 
 
-class Strings:
-    """The rest of a line, and the literals and lines that follow it on the wire."""
+class Strings(CommandLine):
+    """The strings that are a command's arguments; its literals are on their way whether they are wanted or not."""
 
-    __slots__ = ("_limits", "_rest", "_wire")
+    __slots__ = ()
 
-    def __init__(self, wire: Wire, rest: bytes, limits: Limits) -> None:
-        self._wire = wire
-        self._rest = rest
-        self._limits = limits
+    _coming = re.compile(rb"\{([0-9]+)\+?\}$")
 
     @property
     def rest(self) -> bytes:
         """What has not been read."""
         return self._rest
 
-    async def next(self) -> bytes:
-        """A string; raises `BadCommand`, and `LineTooLong` for a literal over the limit, since it is on its way."""
-        quoted = _QUOTED.match(self._rest)
-        if quoted is not None:
-            self._rest = self._rest[quoted.end() :]
-            return _ESCAPE.sub(rb"\1", quoted[1])
+    async def next(self, limit: int) -> bytes:
+        """A string; raises `BadCommand`, and `LineTooLong` for a literal over `limit` bytes."""
+        value = self._quoted()
+        if value is not None:
+            return value
         literal = _LITERAL.fullmatch(self._rest)
         if literal is None:
             raise BadCommand("A string was expected.")
-        if int(literal[1]) > self._limits.literal:
+        if int(literal[1]) > limit:
             raise LineTooLong
-        value = await self._wire.exactly(int(literal[1]))
-        self._rest = await self._wire.line(self._limits.line)
-        if b"\0" in value:
-            raise BadCommand("A string does not hold NUL.")
-        return value
-
-    def space(self) -> None:
-        """Consume the one space between two arguments; raises `BadCommand`."""
-        if not self._rest.startswith(b" "):
-            raise BadCommand("One space was expected between arguments.")
-        self._rest = self._rest[1:]
-
-    def end(self) -> None:
-        """Raises `BadCommand` unless everything has been read."""
-        if self._rest:
-            raise BadCommand("The command has too many arguments.")
+        return await self._literal_of(int(literal[1]))
 
 
 def quoted(text: str) -> str:

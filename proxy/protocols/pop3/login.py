@@ -14,7 +14,11 @@ _KINDS: Mapping[str, Kind] = {
     "SYS/TEMP": Kind.BACKEND_TEMPORARY,
     "IN-USE": Kind.LIMIT,
     "LOGIN-DELAY": Kind.BACKEND_CODE,
+    "SYS/PERM": Kind.BACKEND_CODE,
 }
+
+#: Longest command with an initial response, CR LF included; a longer one waits for the challenge (RFC 5034 section 4).
+_LONGEST = 255
 
 
 class Pop3Login(Login):
@@ -45,10 +49,12 @@ class Pop3Login(Login):
 
     async def _sasl(self, head: bytes) -> bytes:
         message = sasl.encode(self._order.message())
-        await self._wire.send(b"%bAUTH %b %b\r\n" % (head, self._order.mechanism.encode(), message))
+        command = b"AUTH %b" % self._order.mechanism.encode()
+        waiting = [message] if len(b"%b %b\r\n" % (command, message)) > _LONGEST else []
+        await self._wire.send(head + command + (b"\r\n" if waiting else b" %b\r\n" % message))
         await self._expect_updated()
-        while (answer := await self._line()).startswith(b"+ "):
-            await self._wire.send(b"%b\r\n" % self._token_answer())
+        while (answer := await self._line())[:2] in (b"+ ", b"+"):
+            await self._wire.send(b"%b\r\n" % (waiting.pop() if waiting else self._token_answer()))
         return answer
 
     async def _user_and_pass(self, head: bytes) -> bytes:

@@ -97,7 +97,7 @@ class Pop3Preauth(Preauth):
             return None
         name, _, word = argument.partition(b" ")
         initial = (b"" if word == b"=" else sasl.decode(word)) if word else None
-        return await self._authenticate(name.decode(errors="replace").upper(), initial)
+        return await self._authenticate(name.upper().decode(errors="replace"), initial)
 
     async def _ask(self, challenge: bytes) -> bytes:
         await self._wire.send(b"+ %b\r\n" % sasl.encode(challenge))

@@ -13,7 +13,7 @@ REFUSALS: Mapping[Kind, str] = {
     Kind.NOT_AUTHORIZED: "AUTH",
     Kind.EXPIRED: "AUTH",
     Kind.DISABLED: "SYS/PERM",
-    Kind.ANONYMOUS: "",
+    Kind.ANONYMOUS: "SYS/PERM",
     Kind.ALERT: "AUTH",
     Kind.PRIVACY_REQUIRED: "",
     Kind.UNSUPPORTED_MECHANISM: "",

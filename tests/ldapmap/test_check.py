@@ -1,0 +1,70 @@
+"""What a check says about settings and files; servers are checked in test_check_server."""
+
+from pathlib import Path
+from typing import Any
+
+from ldapmap.check import Finding, check_directory
+from ldapmap.settings import DirectorySettings
+
+UNREACHABLE = "ldap://127.0.0.1:1"
+
+
+def texts(findings: list[Finding], level: str) -> list[str]:
+    return [f"{finding.subject}: {finding.text}" for finding in findings if finding.level == level]
+
+
+def checked_file(path: Path, content: str, **changes: Any) -> list[Finding]:
+    path.write_text(content)
+    return check_directory(DirectorySettings(kind="ldif", file=path, **changes), None)
+
+
+def test_a_good_file_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "users.ldif"
+    findings = checked_file(path, "dn: uid=a\nuid: a\nmailHost: s1\nuserPassword: x\n")
+    assert findings == [Finding("ok", str(path), "1 users")]
+
+
+def test_users_who_could_not_log_in_are_named_with_their_line(tmp_path: Path) -> None:
+    content = "dn: uid=a\nuid: a\nmailHost: s1\nuserPassword: {CRYPT}x\n\ndn: uid=b\nuid: b\n"
+    warnings = texts(checked_file(tmp_path / "users.ldif", content), "warning")
+    assert [warning.split("users.ldif: ")[1] for warning in warnings] == [
+        "line 1: the password scheme {CRYPT} is not supported",
+        "line 6: 'uid=b' has no userPassword",
+        "line 6: 'uid=b' has no mailHost",
+    ]
+
+
+def test_an_empty_file_is_a_warning(tmp_path: Path) -> None:
+    assert texts(checked_file(tmp_path / "users.ldif", ""), "warning") == [f"{tmp_path / 'users.ldif'}: 0 users"]
+
+
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "users.ldif"
+    assert texts(checked_file(path, "nonsense"), "error") == [f"{path}: line 1: not of the form attribute: value"]
+    assert "LDIF" in texts(checked_file(path, "dn: uid=a\nuid: a\n", filter="(n>=5)"), "error")[0]
+    path.unlink()
+    missing = check_directory(DirectorySettings(kind="ldif", file=path), None)
+    assert "No such file" in texts(missing, "error")[0]
+
+
+def checked_servers(*servers: str, **changes: Any) -> list[Finding]:
+    return check_directory(DirectorySettings(kind="ldap", servers=servers, base="dc=x", **changes), None)
+
+
+def test_a_password_file_that_cannot_be_read_ends_the_check(tmp_path: Path) -> None:
+    findings = checked_servers(UNREACHABLE, bind_dn="cn=x", bind_password_file=tmp_path / "missing")
+    assert [finding.subject for finding in findings] == ["bind_password_file"]
+    assert findings[0].level == "error"
+
+
+def test_every_server_that_is_not_reached_is_an_error() -> None:
+    findings = checked_servers(UNREACHABLE, "ldapi://%2Fnowhere")
+    assert [finding.subject for finding in findings if finding.level == "error"] == [UNREACHABLE, "ldapi://%2Fnowhere"]
+
+
+def test_what_lets_others_read_passwords_is_warned_of() -> None:
+    findings = checked_servers("ldap://192.0.2.1", tls_verify=False, connect_timeout=0.01)
+    warnings = texts(findings, "warning")
+    assert any("certificates are not verified" in warning for warning in warnings)
+    assert any(warning.startswith("ldap://192.0.2.1: passwords cross the network in clear") for warning in warnings)
+    assert any("searches are anonymous" in warning for warning in warnings)
