@@ -7,7 +7,7 @@ revoked, so that no user ever holds leases on two backends that are not revoked.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from director.choice import Why, choose
@@ -41,7 +41,7 @@ class _Assignment:
     user: str
     shard: Shard
     backend: Backend
-    leases: set[Lease] = field(default_factory=set)
+    leases: tuple[Lease, ...] = ()
     expires: float = 0.0
     """Counts while there are no leases."""
 
@@ -92,7 +92,7 @@ class Assignments:
         self.health.use(backend.name, now)
         self._idle.pop(user, None)
         lease = Lease(user, backend, shard.name, why, on_revoke)
-        self._by_user[user].leases.add(lease)
+        self._by_user[user].leases += (lease,)
         return lease, revoked
 
     def release(self, lease: Lease, now: float) -> None:
@@ -100,7 +100,7 @@ class Assignments:
         held = self._by_user.get(lease.user)
         if held is None or lease not in held.leases:
             return
-        held.leases.remove(lease)
+        held.leases = tuple(other for other in held.leases if other is not lease)
         if not held.leases:
             held.expires = now + self._stay
             self._idle[lease.user] = held
@@ -155,4 +155,4 @@ class Assignments:
         self._idle.pop(held.user, None)
         for lease in held.leases:
             lease.revoked = True
-        return tuple(held.leases)
+        return held.leases

@@ -67,7 +67,7 @@ def _record_problems(settings: DirectorySettings, record: Record) -> Iterator[st
     if not stored and not unusable:
         yield f"{record.dn!r} has no userPassword"
     try:
-        EntryReader(settings.attributes, lower_case=settings.names.lower_case).read("", record.dn, record.attributes)
+        EntryReader(settings.attributes, lower_case=settings.names.lower_case).read(record.dn, record.attributes)
     except DirectoryError as error:
         yield error.reason
 

@@ -138,7 +138,7 @@ class ServerCheck:
             return
         raw = {name.lower().encode(): values for name, values in found[0]["raw_attributes"].items()}
         try:
-            entry = reader.read("", found[0]["dn"], raw)
+            entry = reader.read(found[0]["dn"], raw)
         except DirectoryError as error:
             self._found("warning", f"the first user found could not be served: {error.reason}")
         else:

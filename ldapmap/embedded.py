@@ -56,7 +56,7 @@ class LdifDirectory:
             raise AmbiguousUser(f"{found[0].dn!r} and {found[1].dn!r} have the same name")
         if not found:
             raise UnknownUser("no entry has this name")
-        return self._reader.read(name, found[0].dn, found[0].attributes)
+        return self._reader.read(found[0].dn, found[0].attributes)
 
     async def verify(self, entry: Entry, password: bytes) -> None:
         refuse_empty(entry, password)

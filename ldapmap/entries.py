@@ -50,26 +50,22 @@ class EntryReader:
         chosen = {name.lower(): name for name in (names.user, names.shard, names.preferred, names.login) if name}
         return tuple(chosen.values())
 
-    def read(self, key: str, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> Entry:
-        """The user of this entry, found for `key`. Raises NoRoute or Misconfigured when the entry is of no use."""
+    def read(self, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> Entry:
+        """The user of this entry. Raises NoRoute or Misconfigured when the entry is of no use."""
         shard = _single(self._shard_key, dn, values)
         if not shard:
             raise NoRoute(f"{dn!r} has no {self._attributes.shard}")
         preferred = _single(self._preferred_key, dn, values) if self._preferred_key else ""
         login = _single(self._login_key, dn, values) if self._login_key else ""
-        return Entry(self._user(key, dn, values), dn, shard, preferred, login)
+        return Entry(self._user(dn, values), dn, shard, preferred, login)
 
-    def _user(self, key: str, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> str:
-        users = [_text(self._user_key, dn, value) for value in values.get(self._user_key, ())]
-        if self._lower_case:
-            users = [user.lower() for user in users]
-        if key in users:
-            return key
-        users = [user for user in users if user]
+    def _user(self, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> str:
+        """One name whatever was typed: of several values the smallest, or a user could be on two backends at once."""
+        found = [_text(self._user_key, dn, value) for value in values.get(self._user_key, ())]
+        users = [user.lower() if self._lower_case else user for user in found if user]
         if not users:
             raise Misconfigured(f"{dn!r} has no {self._attributes.user} that we may read")
-        wanted = key.casefold()
-        return min((user for user in users if user.casefold() == wanted), default=min(users))
+        return min(users)
 
 
 def refuse_empty(entry: Entry, password: bytes) -> None:

@@ -217,10 +217,11 @@ def decode(data: bytes, at: int, end: int) -> Response:
         raise BerError("a message's number is negative")
     if end - at == _PLAIN_SIZE and data[at:end] in _PLAIN_SUCCESS:
         return Result(message_id, data[at], 0, "", None)
-    kind, start, at = element(data, at, end)
+    kind = data[at] if at < end else 0
     read = _READERS.get(kind)
     if read is None:
         raise BerError(f"a message of the unknown kind {kind:#04x}")
+    start, at = expect(data, at, end, kind)
     return read(data, message_id, start, at, end)
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from sys import intern
 
 from proxy.dispatcher import BROKEN, READ, WRITE, Dispatcher
 from proxy.linger import part
@@ -142,12 +143,12 @@ class Channel:
 
     def tls_version(self) -> str:
         """As in "TLSv1.3"; empty without TLS."""
-        return (self.sock.version() or "") if isinstance(self.sock, ssl.SSLSocket) else ""
+        return intern(self.sock.version() or "") if isinstance(self.sock, ssl.SSLSocket) else ""
 
     def tls_cipher(self) -> str:
         """As in "TLS_AES_256_GCM_SHA384"; empty without TLS."""
         cipher = self.sock.cipher() if isinstance(self.sock, ssl.SSLSocket) else None
-        return cipher[0] if cipher else ""
+        return intern(cipher[0]) if cipher else ""
 
     def part(self) -> None:
         """Close so that the peer gets everything that was sent; a second call does nothing."""
@@ -173,7 +174,7 @@ class Channel:
         while True:
             await self.wait(READ)
             try:
-                data = self.sock.recv(count)
+                got = self.sock.recv_into(self._dispatcher.buffer, count)
             except (BlockingIOError, ssl.SSLWantReadError):
                 continue
             except ssl.SSLWantWriteError:
@@ -181,7 +182,7 @@ class Channel:
                 continue
             except OSError as error:
                 raise EndOfStream(error.strerror) from None
-            if not data:
+            if not got:
                 raise EndOfStream
-            self._inbox.feed(data)
+            self._inbox.feed(bytes(self._dispatcher.buffer[:got]))
             return

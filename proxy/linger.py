@@ -29,7 +29,7 @@ class Linger:
     def ready(self, events: int) -> None:
         try:
             # Not the SSLSocket's own method: what comes is not deciphered any more.
-            if socket.socket.recv_into(self._sock, self._dispatcher.waste):
+            if socket.socket.recv_into(self._sock, self._dispatcher.buffer):
                 return
         except BlockingIOError:
             return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 
+from proxy.counters import PHASES
 from proxy.meters import Meters
 from proxy.protocols.failures import Failure, Kind
+
+_PACKED = struct.Struct(f"{len(PHASES)}f")
 
 Fields = dict[str, str | int | float | bool | None]
 
@@ -48,14 +52,27 @@ class Record:
         self.failed_logins = 0
         self._meters = meters
         self._now = now
-        self._phases: dict[str, float] = {}
+        self._phases: dict[str, float] | bytes = {}
 
     def passed(self, phase: str, began: float) -> float:
         """A phase that began at loop time `began` is over; the time now, at which the next one begins."""
         now = self._now()
-        self._phases[phase] = now - began
+        if isinstance(self._phases, dict):
+            self._phases[phase] = now - began
         self._meters.phase[phase](now - began)
         return now
+
+    def settle(self) -> None:
+        """The login is over: keep its phases as small as they can be, for a session may be idle for weeks."""
+        if isinstance(self._phases, dict):
+            self._phases = _PACKED.pack(*(self._phases.get(phase, -1.0) for phase in PHASES))
+
+    def _seconds(self) -> Fields:
+        if isinstance(self._phases, bytes):
+            known: Iterable[tuple[str, float]] = zip(PHASES, _PACKED.unpack(self._phases), strict=True)
+        else:
+            known = ((phase, self._phases.get(phase, -1.0)) for phase in PHASES)
+        return {f"{phase}_seconds": round(seconds, 6) for phase, seconds in known if seconds >= 0}
 
     def failed(self, failure: Failure) -> None:
         """A login attempt has failed."""
@@ -88,7 +105,7 @@ class Record:
             "failure": self.failure.value if self.failure else None,
             "detail": self.detail or None,
             "failed_logins": self.failed_logins or None,
-            **{f"{phase}_seconds": round(seconds, 6) for phase, seconds in self._phases.items()},
+            **self._seconds(),
             "seconds": round(self._now() - self.started, 3),
             "bytes_to_backend": to_backend,
             "bytes_to_client": to_client,

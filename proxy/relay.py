@@ -14,12 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from proxy.dispatcher import BROKEN, READ, WRITE, Dispatcher
+from proxy.dispatcher import BROKEN, BUFFER, READ, WRITE, Dispatcher
 from proxy.linger import part
 
 #: One TLS record. A read that fills it is followed by another, so that bulk data costs fewer turns.
 _RECORD = 16384
-_BUFFER = 4 * _RECORD
 
 Meter = Callable[[int], None]
 
@@ -136,7 +135,7 @@ class End:
         if count:
             self.received += count
             self._meter(count)
-            self.other.give(self._relay.buffer[:count])
+            self.other.give(self._relay.dispatcher.buffer[:count])
         else:
             self.at_end = True
             self._relay.reached_end(self)
@@ -144,9 +143,9 @@ class End:
 
     def _receive(self) -> int:
         """One bounded read; records that fill their 16 KiB are followed by more of a bulk transfer."""
-        buffer = self._relay.buffer
+        buffer = self._relay.dispatcher.buffer
         count = last = self.sock.recv_into(buffer)
-        while last == _RECORD and count <= _BUFFER - _RECORD and isinstance(self.sock, ssl.SSLSocket):
+        while last == _RECORD and count <= BUFFER - _RECORD and isinstance(self.sock, ssl.SSLSocket):
             try:
                 last = self.sock.recv_into(buffer[count:])
             except OSError:
@@ -165,11 +164,10 @@ class End:
 class Relay:
     """Two connected ends, and the rules by which a session is over."""
 
-    __slots__ = ("_closed_by", "_owner", "backend", "buffer", "client", "dispatcher", "over")
+    __slots__ = ("_closed_by", "_owner", "backend", "client", "dispatcher", "over")
 
-    def __init__(self, dispatcher: Dispatcher, buffer: memoryview, owner: Owner) -> None:
+    def __init__(self, dispatcher: Dispatcher, owner: Owner) -> None:
         self.dispatcher = dispatcher
-        self.buffer = buffer
         self.over = False
         self._owner = owner
         self._closed_by = ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Protocol
 
-from director import Director
+from director import Director, Lease
 from proxy.backends import Backends, Ends, Link
 from proxy.channel import Channel, Upgrade
 from proxy.dispatcher import Dispatcher
@@ -49,7 +49,6 @@ class Services:
 
     settings: Settings
     dispatcher: Dispatcher
-    buffer: memoryview
     recognition: Recognition
     director: Director
     backends: Backends
@@ -90,6 +89,7 @@ class Session:
         "_client",
         "_door",
         "_keeper",
+        "_lease",
         "_local",
         "_preauth",
         "_record",
@@ -115,7 +115,8 @@ class Session:
         self._services = services
         self._door = door
         self._record = Record(session_id, protocol, peer, door.meters, now)
-        self._route = Route(
+        self._lease: Lease | None = None
+        self._route: Route | None = Route(
             services.settings, services.director, services.backends, protocol, door.meters, self._record, self.revoked
         )
         self._client = Channel(services.dispatcher, sock, deadline=now() + services.settings.timeouts.login)
@@ -209,13 +210,14 @@ class Session:
         """Credentials, the directory, the director, a backend. The password goes out of scope when this returns."""
         began = self._services.dispatcher.now()
         credentials = judge(attempt)
-        record, recognition, ends = self._record, self._services.recognition, self._ends()
+        record, route, recognition, ends = self._record, self._route, self._services.recognition, self._ends()
+        assert route is not None  # noqa: S101  (it is given up with the login)
         who = await recognition.recognise(credentials, self._client.certificate_user, record.client[0])
         record.user = who.user.user
         record.passed("directory", began)
         login = order(who, credentials, self._services.settings.backend_login, self._origin(ends))
         try:
-            return await self._route.reach(who.user, login, ends, until)
+            return await route.reach(who.user, login, ends, until)
         except Failure as failure:
             if failure.kind is not Kind.BACKEND_REFUSED:
                 raise
@@ -225,7 +227,7 @@ class Session:
             fresh = await recognition.find(who.user.user)
             if (fresh.shard, fresh.preferred) == (who.user.shard, who.user.preferred):
                 raise
-            return await self._route.reach(fresh, login, ends, until)
+            return await route.reach(fresh, login, ends, until)
 
     async def _refuse(self, preauth: Preauth, failure: Failure, mechanism: str, began: float) -> None:
         """Tell the client why. A wrong password is answered late; meanwhile the session holds nothing but itself."""
@@ -237,13 +239,15 @@ class Session:
 
     def _splice(self, link: Link) -> None:
         """Tell the client, carry over what either side has already sent, and let the relay have both sockets."""
-        services, meters, preauth = self._services, self._door.meters, self._preauth
-        assert preauth is not None  # noqa: S101  (a link is the result of its dialogue)
+        services, meters, preauth, route = self._services, self._door.meters, self._preauth, self._route
+        assert preauth is not None and route is not None  # noqa: S101, PT018  (what a link has come from)
         self._record.client_id, self._preauth = preauth.client_id, None
         client_sock, to_backend, client_events = self._client.release()
         backend_sock, to_client, backend_events = link.channel.release()
+        self._record.settle()
+        self._lease, self._route, self._local = route.lease, None, None
         del self._client
-        relay = self._relay = Relay(services.dispatcher, services.buffer, self)
+        relay = self._relay = Relay(services.dispatcher, self)
         client = End(relay, client_sock, client_events, meters.to_backend)
         backend = End(relay, backend_sock, backend_events, meters.to_client)
         self._keeper.logged_in(self)
@@ -263,7 +267,7 @@ class Session:
         """The director gives the user to another backend: nothing may go on at the old one."""
         if self._relay is not None:
             self._relay.end(reason)
-        else:
+        elif self._route is not None:
             self._route.revoked(reason)
 
     def kick(self, reason: str) -> None:
@@ -294,7 +298,10 @@ class Session:
 
     def _leave(self, closed_by: str) -> None:
         """The end: the lease goes back, the client's socket is closed, one line is written."""
-        self._route.give_back()
+        if self._lease is not None:
+            self._services.director.release(self._lease)
+        elif self._route is not None:
+            self._route.give_back()
         relay, self._relay = self._relay, None
         if relay is None:
             self._client.part()

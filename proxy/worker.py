@@ -41,8 +41,6 @@ from proxy.settings import Settings
 _SWEEP = 0.5
 #: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
 _RESERVED = 200
-#: What all relays of a worker read into: four TLS records.
-_BUFFER = 65536
 
 _logger = logging.getLogger("vestibule.worker")
 
@@ -134,7 +132,6 @@ class Worker:
         return Services(
             settings=settings,
             dispatcher=self._dispatcher,
-            buffer=memoryview(bytearray(_BUFFER)),
             recognition=Recognition(self._directory, settings.auth),
             director=Director(settings.director, Shards(settings.shard), self._dispatcher.now),
             backends=Backends(self._dispatcher, settings, context, self._resolver),

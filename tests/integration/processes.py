@@ -60,7 +60,7 @@ def give_away(path: Path) -> None:
 
 
 def start(command: Sequence[str], log: Path, *, as_service: bool = True) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, both its outputs appended to `log`."""
+    """Start a server in a process group of its own, both its outputs appended to `log`, in whose folder it runs."""
     account = service_account() if as_service and os.geteuid() == 0 else None
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -68,6 +68,7 @@ def start(command: Sequence[str], log: Path, *, as_service: bool = True) -> subp
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            cwd=log.parent,
             start_new_session=True,
             user=account.uid if account else None,
             group=account.gid if account else None,

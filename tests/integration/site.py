@@ -17,7 +17,7 @@ from .dovecot import MASTER_PASSWORD, MASTER_USER, Dovecot
 from .slapd import Slapd
 from .vestibule import Vestibule
 
-SPARE_USERS = 60
+SPARE_USERS = 200
 """Users per shard beside alice and bob, for tests that want an empty mailbox of their own."""
 
 
@@ -35,9 +35,9 @@ MAY = User("may", "the auditor's secret")
 """The auditor, who may log in for others where a test's configuration says so."""
 
 
-def spare_users(shard: str) -> list[User]:
+def spare_users(shard: str, count: int = SPARE_USERS) -> list[User]:
     """The further users of a shard, in the order in which tests get them."""
-    return [User(f"{shard}-user{number}", f"secret-{number}") for number in range(SPARE_USERS)]
+    return [User(f"{shard}-user{number}", f"secret-{number}") for number in range(count)]
 
 
 def passwords() -> dict[str, str]:
@@ -46,9 +46,9 @@ def passwords() -> dict[str, str]:
     return {user.name: user.password for user in everybody}
 
 
-def populate(slapd: Slapd) -> None:
-    """Add everybody to the directory: alice and the auditor in shard s1, bob in s2."""
-    shards = {"s1": [ALICE, MAY, *spare_users("s1")], "s2": [BOB, *spare_users("s2")]}
+def populate(slapd: Slapd, spare: int = SPARE_USERS) -> None:
+    """Add everybody to the directory: alice and the auditor in shard s1, bob in s2, and `spare` more in each."""
+    shards = {"s1": [ALICE, MAY, *spare_users("s1", spare)], "s2": [BOB, *spare_users("s2", spare)]}
     for shard, users in shards.items():
         for user in users:
             slapd.add_user(user.name, user.password, mailHost=shard)
@@ -71,8 +71,10 @@ class Site:
         self._numbers = itertools.count()
 
     def user(self, shard: str = "s1") -> User:
-        """A user nobody has used yet."""
-        return next(self._spare[shard])
+        """A user nobody has used yet; AssertionError when all `SPARE_USERS` are used up."""
+        user = next(self._spare[shard], None)
+        assert user is not None, "more SPARE_USERS are needed"
+        return user
 
     def trusting(self) -> ssl.SSLContext:
         """A mail client's TLS context that trusts the site's authority."""

@@ -17,7 +17,7 @@ from .wait import wait_until
 def own_slapd(slapd: Slapd) -> Iterator[Slapd]:
     """A directory that a test may hurt."""
     with Slapd() as server:
-        populate(server)
+        populate(server, spare=0)
         yield server
 
 

@@ -242,7 +242,7 @@ def test_an_unfinished_message_is_kept() -> None:
         (b"\x30\x85\0\0\0\0\1", "too long"),
         (b"\x30\x84\x00\x00\x10\x01", "longer than 4096 bytes"),
         (b"\x30\x84\xff\xff\xff\xff", "longer than 4096 bytes"),
-        (b"\x30\x03\x02\x01\x01", "before its length"),
+        (b"\x30\x03\x02\x01\x01", "unknown kind"),
         (b"\x30\x05\x02\x01\xff\x65\x00", "negative"),
         (b"\x30\x05\x02\x01\x01\x30\x00", "unknown kind"),
         (b"\x30\x05\x02\x01\x01\x65\x00", "before its length"),

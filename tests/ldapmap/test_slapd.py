@@ -85,7 +85,7 @@ async def test_names_and_values_are_as_the_directory_has_them(slapd: Slapd) -> N
     attributes = Attributes(preferred="employeeType")
     async with directory_on(slapd, attributes=attributes) as directory:
         bob = await directory.find("ROBERT")
-        assert (bob.user, bob.shard, bob.preferred) == ("robert", "mb1a.example.", "b2")
+        assert (bob.user, bob.shard, bob.preferred) == ("bob", "mb1a.example.", "b2")
         await directory.verify(bob, "pä ss".encode())
 
 

@@ -63,6 +63,23 @@ async def test_it_says_how_to_connect_and_runs_until_it_is_interrupted(number: s
             await asyncio.open_connection("127.0.0.1", int(match[1]))
 
 
+async def test_interrupted_in_the_middle_it_leaves_nothing_behind() -> None:
+    async with running() as process:
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readuntil(b"logged in"), 120)
+        (daemon,) = [pid for pid in os.listdir("/proc") if pid.isdecimal() and parent_of(pid) == process.pid]
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 130
+        assert not Path("/proc", daemon).exists()
+
+
+def parent_of(pid: str) -> int:
+    """The parent of a process that looks like the demo's daemon; 0 for any other."""
+    if "serve" not in command_line(pid).split("\0"):
+        return 0
+    return int(re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0])
+
+
 async def test_a_login_that_fails_is_counted_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with open_site(tmp_path, workers=1) as site, serving(site.config):
         users = (User("alice", "wrong", "north"), site.users[1])

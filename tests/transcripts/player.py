@@ -120,7 +120,9 @@ def _compare(conversation: Conversation, wire: Recorder, spoken: str) -> None:
             expected[index] = other
     if happened != expected:
         difference = "\n".join(difflib.ndiff([str(step) for step in expected], [str(step) for step in happened]))
-        raise AssertionError(f"{conversation.file}: {conversation.title}: not as written (-), but so (+):\n{difference}")
+        raise AssertionError(
+            f"{conversation.file}: {conversation.title}: not as written (-), but so (+):\n{difference}"
+        )
     left = b"".join(step.data for step in conversation.steps if step.who == "L")
     accepted = any(step.data.startswith((b"accept", b"Welcome")) for step in wire.steps if step.who in ">!")
     if left or accepted:
