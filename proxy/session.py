@@ -22,7 +22,7 @@ from proxy.protocols.credentials import Attempt, judge
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.imap.preauth import ImapPreauth
 from proxy.protocols.managesieve.preauth import ManageSievePreauth
-from proxy.protocols.origin import Origin
+from proxy.protocols.origin import Hop, Origin
 from proxy.protocols.pop3.preauth import Pop3Preauth
 from proxy.protocols.preauth import Ended, Offer, Preauth
 from proxy.protocols.proxyheader import BadHeader, Proxied, read_header
@@ -86,7 +86,9 @@ class Session:
     """
 
     __slots__ = (
+        "_began",
         "_client",
+        "_closed_by",
         "_door",
         "_keeper",
         "_lease",
@@ -120,12 +122,14 @@ class Session:
             services.settings, services.director, services.backends, protocol, door.meters, self._record, self.revoked
         )
         self._client = Channel(services.dispatcher, sock, deadline=now() + services.settings.timeouts.login)
-        self._client.on_gone = self.cancel
+        self._client.on_gone = self._gone
         self._client.upgrade = self._start_tls
         self._preauth: Preauth | None = None
         self._relay: Relay | None = None
         self._local: tuple[str, int] | None = None
         self._ttl = services.settings.limits.proxy_ttl
+        self._began = False
+        self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -135,14 +139,16 @@ class Session:
 
     async def run(self) -> None:
         """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
-        link = None
+        self._began, link = True, None
         try:
             await self._arrive()
             link = await self._log_in()
             if link is not None:
                 self._splice(link)
-        except (EndOfStream, asyncio.CancelledError):
-            self._record.failure = self._record.failure or Kind.DISCONNECTED
+        except EndOfStream:
+            self._closed_by = "client"
+        except asyncio.CancelledError:
+            pass  # whoever cancelled has said why
         except Expired:
             await self._bye(Kind.LOGIN_TIMEOUT)
         except ShuttingDown:
@@ -155,7 +161,7 @@ class Session:
         finally:
             self.task = None
             if link is None:
-                self._leave("client" if self._record.failure is Kind.DISCONNECTED else "vestibule")
+                self._leave(self._closed_by)
 
     async def _arrive(self) -> None:
         """PROXY header, if the peer is one that must send it; who is allowed in; TLS."""
@@ -187,7 +193,9 @@ class Session:
                 link = await self._try(preauth, attempt, began)
                 if link is not None:
                     return link
-        self._record.failure = self._record.failure or preauth.refused or Kind.DISCONNECTED
+        self._record.failure = self._record.failure or preauth.refused
+        if self._record.failure is None:
+            self._closed_by = "client"
         return None
 
     async def _try(self, preauth: Preauth, attempt: Attempt, began: float) -> Link | None:
@@ -270,18 +278,27 @@ class Session:
         elif self._route is not None:
             self._route.revoked(reason)
 
-    def kick(self, reason: str) -> None:
-        """Close the session, whatever it is doing."""
+    def kick(self, reason: str, kind: Kind = Kind.SHUTDOWN) -> None:
+        """Close the session, whatever it is doing; `kind` is what the log will call the end of a login."""
         if self._relay is not None:
             self._relay.end(reason)
         else:
-            self._record.failure, self._record.detail = Kind.SHUTDOWN, reason
-            self.cancel()
+            self._record.failure, self._record.detail = kind, reason
+            self._cancel()
 
-    def cancel(self) -> None:
-        """End a login that is under way; the client is gone, or has to go."""
-        if self.task is not None:
-            self.task.cancel()
+    def _gone(self) -> None:
+        """The client's connection has broken while the login was busy elsewhere."""
+        self._closed_by = "client"
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """End a login that is under way."""
+        if self.task is None:
+            return
+        self.task.cancel()
+        if not self._began:  # a task that is cancelled before its first step never takes it
+            self.task = None
+            self._leave(self._closed_by)
 
     def shut_down(self) -> None:
         """No more logins: a client that has not begun one is told so; a login under way goes on."""
@@ -304,6 +321,8 @@ class Session:
             self._route.give_back()
         relay, self._relay = self._relay, None
         if relay is None:
+            if closed_by == "client":
+                self._record.failure = self._record.failure or Kind.DISCONNECTED
             self._client.part()
             self._client.on_gone = self._client.upgrade = None
         self._keeper.left(self)
@@ -339,16 +358,18 @@ class Session:
     def _believe(self, preauth: Preauth) -> None:
         """Believe what a trusted proxy in front of us has said by ID or XCLIENT; a TTL below zero means a loop."""
         hop, preauth.hop = preauth.hop, None
-        if hop is None:
-            return
+        if hop is not None:
+            self._learn(hop)
+        if self._ttl < 0:
+            raise Failure(Kind.OWN_CONFIG, "proxies appear to be looping")
+
+    def _learn(self, hop: Hop) -> None:
         if hop.address is not None:
             self._record.client = (hop.address, hop.port or 0)
         if hop.session is not None:
             self._record.session = hop.session
         if hop.ttl is not None:
             self._ttl = hop.ttl - 1
-        if self._ttl < 0:
-            raise Failure(Kind.OWN_CONFIG, "proxies appear to be looping")
 
     def _ends(self) -> Ends:
         if self._local is None:

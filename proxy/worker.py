@@ -30,6 +30,7 @@ from proxy.listening import Acceptor, Admit
 from proxy.log import open_session_log
 from proxy.memory import Trimmer
 from proxy.meters import Meters
+from proxy.protocols.failures import Kind
 from proxy.protocols.preauth import Offer
 from proxy.recognition import Recognition
 from proxy.relay import Relay
@@ -176,7 +177,7 @@ class Worker:
             return False
         oldest = next(iter(self._logins))
         del self._logins[oldest]
-        oldest.cancel()
+        oldest.kick("max_logins", Kind.LIMIT)
         return True
 
     def _sweep(self) -> None:

@@ -143,8 +143,12 @@ class Dovecot:
             if not Path("/usr/lib/dovecot", helper).exists():
                 raise MissingPackage(f"Debian package {package} is not installed")
         self.home = short_folder("vest-dovecot")
-        self._write_files()
-        self.start()
+        try:
+            self._write_files()
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
         return self
 
     def __exit__(

@@ -51,14 +51,17 @@ class HAProxy:
         conf.write_text(_CONF + "".join(self._listen(name) for name in self.ports))
         give_away(conf)
         self._process = start([haproxy, "-db", "-f", str(conf)], self.home / "log")
-        wait_until(self._ready, "HAProxy to accept")
+        try:
+            wait_until(self._ready, "HAProxy to accept")
+        except BaseException:
+            self._clean()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stop_group(self._process)
-        shutil.rmtree(self.home, ignore_errors=True)
+        self._clean()
 
     def log(self) -> str:
         """Everything it has printed."""
@@ -69,6 +72,10 @@ class HAProxy:
         return _LISTEN.format(
             name=name, address=self.address, port=self.ports[name], host=host, target=target, header=self._header
         )
+
+    def _clean(self) -> None:
+        stop_group(self._process)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _ready(self) -> bool:
         assert self._process.poll() is None, f"HAProxy did not start: {self.log()}"

@@ -65,9 +65,8 @@ def test_nobody_is_turned_away_while_a_worker_dies(site: Site, daemon: Vestibule
     try:
         for _ in range(3):
             victim = daemon.kill_worker()
-            wait_until(lambda gone=victim: len(daemon.workers()) == 2 and gone not in daemon.workers())  # type: ignore[misc]
-            before = counts[0]
-            wait_until(lambda count=before: counts[0] > count + 50)  # type: ignore[misc]
+            wait_until(partial(is_replaced, daemon, victim), "another worker")
+            wait_until(partial(has_grown, counts, counts[0] + 50), "more connections")
     finally:
         ended.set()
         thread.join()

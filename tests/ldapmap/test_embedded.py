@@ -95,7 +95,7 @@ async def test_a_wrong_password_is_refused(file: Path) -> None:
 async def test_a_scheme_we_do_not_know_is_our_trouble_and_not_a_wrong_password(file: Path) -> None:
     directory = opened(file)
     bob = await directory.find("robert")
-    assert bob.user == "robert"
+    assert bob.user == "bob"
     await directory.verify(bob, b"other")
     with pytest.raises(Misconfigured, match=r"\{CRYPT\}"):
         await directory.verify(bob, b"wrong")

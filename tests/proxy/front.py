@@ -1,4 +1,4 @@
-"""What a worker's sessions need, in the test's event loop: a listener, a small directory, and time that stands still."""
+"""What sessions need, in the test's event loop: one listener, a small directory, and time that stands still."""
 
 from __future__ import annotations
 

@@ -34,6 +34,11 @@ class Peer:
         local = (source, 0) if source else None
         return cls(*await asyncio.open_connection(*address, local_addr=local))
 
+    @classmethod
+    async def over(cls, sock: socket.socket) -> Peer:
+        """The owner of a connected socket."""
+        return cls(*await asyncio.open_connection(sock=sock))
+
     async def __aenter__(self) -> Peer:
         return self
 
