@@ -7,6 +7,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from functools import partial
+from types import TracebackType
 
 import pytest
 
@@ -25,6 +27,49 @@ def daemon(site: Site) -> Iterator[Vestibule]:
         yield running
 
 
+class Knocker:
+    """Connects and hangs up, again and again, in a thread of its own."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._place = (address, port)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._knock)
+        self.connected = 0
+        self.refused: list[OSError] = []
+
+    def __enter__(self) -> Knocker:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def has_reached(self, count: int) -> bool:
+        return self.connected >= count
+
+    def _knock(self) -> None:
+        while not self._ended.is_set():
+            try:
+                with socket.create_connection(self._place, 10.0):
+                    self.connected += 1
+            except OSError as error:
+                self.refused.append(error)
+
+
+def is_replaced(daemon: Vestibule, victim: int) -> bool:
+    """Whether there are as many workers as before, a killed one not among them."""
+    workers = daemon.workers()
+    return len(workers) == 2 and victim not in workers
+
+
+def presents_another(daemon: Vestibule, site: Site, worker: int, certificate: bytes) -> bool:
+    """Whether a worker presents another certificate than this one."""
+    return certificate_of(daemon, site, worker) != certificate
+
+
 def one_session_in_each_worker(site: Site, daemon: Vestibule) -> dict[int, list[Session]]:
     """Sessions by the worker that holds them, at least one in each."""
     sessions: dict[int, list[Session]] = {pid: [] for pid in daemon.workers()}
@@ -40,37 +85,19 @@ def test_a_killed_worker_takes_only_its_own_sessions(site: Site, daemon: Vestibu
     for pid, held in sessions.items():
         for session in held:
             assert session.alive() == (pid != victim)
-    wait_until(lambda: len(daemon.workers()) == len(sessions), "another worker")
-    assert victim not in daemon.workers()
+    wait_until(partial(is_replaced, daemon, victim), "another worker")
     assert all(session.alive() for pid, held in sessions.items() if pid != victim for session in held)
     assert daemon.metrics()["vestibule_worker_restarts_total"] == 1
 
 
 def test_nobody_is_turned_away_while_a_worker_dies(site: Site, daemon: Vestibule) -> None:
     logged_in(daemon, site, ALICE).close()
-    refused: list[OSError] = []
-    counts = [0, 0]
-    ended = threading.Event()
-
-    def connect() -> None:
-        while not ended.is_set():
-            try:
-                with socket.create_connection((daemon.address, daemon.ports["imap"]), 10.0):
-                    counts[0] += 1
-            except OSError as error:
-                refused.append(error)
-
-    thread = threading.Thread(target=connect)
-    thread.start()
-    try:
+    with Knocker(daemon.address, daemon.ports["imap"]) as knocker:
         for _ in range(3):
             victim = daemon.kill_worker()
             wait_until(partial(is_replaced, daemon, victim), "another worker")
-            wait_until(partial(has_grown, counts, counts[0] + 50), "more connections")
-    finally:
-        ended.set()
-        thread.join()
-    assert refused == []
+            wait_until(partial(knocker.has_reached, knocker.connected + 50), "more connections")
+    assert knocker.refused == []
     assert answer_to(daemon, site, ALICE).startswith(b"a OK")
 
 
@@ -106,7 +133,7 @@ def test_a_new_certificate_is_served_while_old_sessions_live_on(site: Site) -> N
             target.write_bytes(source.read_bytes())
         daemon.send_signal(signal.SIGHUP)
         for pid in sessions:
-            wait_until(lambda pid=pid: certificate_of(daemon, site, pid) != old, "the new certificate")  # type: ignore[misc]
+            wait_until(partial(presents_another, daemon, site, pid, old), "the new certificate")
         assert set(sessions) == set(daemon.workers())
         assert all(session.alive() for held in sessions.values() for session in held)
 

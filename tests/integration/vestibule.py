@@ -171,10 +171,14 @@ class Vestibule:
         assert self._process.poll() is None, f"the daemon did not start:\n{self.log()}\n{self.config.read_text()}"
         return READY in self.log()
 
+    def discard(self) -> None:
+        """Remove its files; for one whose configuration alone was wanted."""
+        shutil.rmtree(self.home, ignore_errors=True)
+
     def _clean(self) -> None:
         if hasattr(self, "_process"):
             stop_group(self._process)
-        shutil.rmtree(self.home, ignore_errors=True)
+        self.discard()
 
 
 def command(*arguments: str) -> list[str]:

@@ -54,6 +54,12 @@ class Peer:
         return host, port
 
     @property
+    def other(self) -> tuple[str, int]:
+        """The other end's address."""
+        host, port, *_ = self._writer.get_extra_info("peername")
+        return host, port
+
+    @property
     def alpn(self) -> str | None:
         """The protocol that the TLS handshake has agreed on."""
         return self._tls.selected_alpn_protocol() if self._tls else None

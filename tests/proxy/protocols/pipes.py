@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ class PipeEnd:
         self.other: PipeEnd = self
         self.sent: list[bytes] = []
         self.closed = False
+        self._handshaking = False
         self._hide = hide
         self._inbox = Inbox()
 
@@ -49,6 +50,9 @@ class PipeEnd:
     async def start_tls(self) -> None:
         if len(self._inbox):
             raise TlsFailure("bytes of the clear phase are unread")
+        self._handshaking = True
+        while not self.other._handshaking:
+            await _pause()
         self.secure = True
 
     async def _receive(self) -> None:
@@ -76,6 +80,3 @@ def converse(one: Dialogue[A], at_one: PipeEnd, other: Dialogue[B], at_other: Pi
         if not running:
             return results[at_one], results[at_other]
     raise AssertionError("both wait for each other")
-
-
-Step = Callable[[], Awaitable[object]]
