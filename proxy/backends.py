@@ -120,6 +120,7 @@ class Backends:
                 channel.deadline = self._deadline(timeouts.backend_greeting, until)
             step = "greeting"
             await login.greeting()
+            channel.more_time = None
             if tls == "starttls":
                 step, channel.deadline = "TLS", self._deadline(timeouts.backend_tls, until)
                 await login.secure()

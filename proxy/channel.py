@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from proxy.dispatcher import BROKEN, READ, WRITE, Dispatcher
 from proxy.linger import part
 from proxy.protocols.inbox import Inbox
 from proxy.protocols.wire import EndOfStream, Expired, TlsFailure, WireFailure
+from proxy.waiting import Wait
 
 #: One TLS record: a read of this size leaves no plaintext behind in OpenSSL, where epoll could not see it.
 _RECORD = 16384
@@ -33,7 +33,7 @@ class Channel:
         "_deaf",
         "_dispatcher",
         "_inbox",
-        "_waiter",
+        "_wait",
         "certificate_user",
         "deadline",
         "fd",
@@ -47,7 +47,7 @@ class Channel:
     def __init__(self, dispatcher: Dispatcher, sock: socket.socket, *, deadline: float, armed: int = READ) -> None:
         self._dispatcher = dispatcher
         self._inbox = Inbox()
-        self._waiter: asyncio.Future[None] | None = None
+        self._wait = Wait(dispatcher.loop)
         self._armed = armed
         self._deaf = False
         self.sock: socket.socket = sock
@@ -101,21 +101,15 @@ class Channel:
         if events != self._armed:
             self._dispatcher.modify(self.fd, events)
             self._armed = events
-        self._waiter = waiter = self._dispatcher.loop.create_future()
-        await waiter
+        await self._wait
 
     def interrupt(self, failure: WireFailure) -> bool:
         """Raise `failure` in the present wait; whether there was one."""
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            return False
-        waiter.set_exception(failure)
-        return True
+        return self._wait.fail(failure)
 
     def ready(self, events: int) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._wait.pending:
+            self._wait.finish()
         elif events & BROKEN:
             self._dispatcher.deafen(self.fd)
             self._deaf = True
@@ -172,7 +166,11 @@ class Channel:
     async def _receive(self, count: int) -> None:
         """Wait first: at each of a login's waits the data is never there yet, and a failed read costs an exception."""
         while True:
-            await self.wait(READ)
+            if not self._deaf:
+                if self._armed != READ:
+                    self._dispatcher.modify(self.fd, READ)
+                    self._armed = READ
+                await self._wait  # not self.wait(): one frame less to resume, at each wait of each login
             try:
                 got = self.sock.recv_into(self._dispatcher.buffer, count)
             except (BlockingIOError, ssl.SSLWantReadError):

@@ -52,6 +52,9 @@ class End:
         self._deaf = False
 
     def ready(self, events: int) -> None:
+        if events == READ:  # nearly always
+            self._pump()
+            return
         if events & WRITE:
             if self.leftover:
                 self._flush()
@@ -122,8 +125,11 @@ class End:
     def _pump(self) -> None:
         if self._relay.over or self.at_end or self.other.leftover:
             return
+        sock, buffer = self.sock, self._relay.dispatcher.buffer
         try:
-            count = self._receive()
+            count = sock.recv_into(buffer)
+            if count == _RECORD and isinstance(sock, ssl.SSLSocket):
+                count = _bulk(sock, buffer)
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except ssl.SSLWantWriteError:
@@ -135,23 +141,11 @@ class End:
         if count:
             self.received += count
             self._meter(count)
-            self.other.give(self._relay.dispatcher.buffer[:count])
+            self.other.give(buffer[:count])
         else:
             self.at_end = True
             self._relay.reached_end(self)
             self.watch()
-
-    def _receive(self) -> int:
-        """One bounded read; records that fill their 16 KiB are followed by more of a bulk transfer."""
-        buffer = self._relay.dispatcher.buffer
-        count = last = self.sock.recv_into(buffer)
-        while last == _RECORD and count <= BUFFER - _RECORD and isinstance(self.sock, ssl.SSLSocket):
-            try:
-                last = self.sock.recv_into(buffer[count:])
-            except OSError:
-                break  # not there yet; or broken, which the next read meets again
-            count += last
-        return count
 
     def _broken(self) -> None:
         """The connection was reset; epoll would tell us so without end."""
@@ -159,6 +153,18 @@ class End:
             self._relay.dispatcher.deafen(self.fd)
             self._deaf = True
         self._relay.broke(self)
+
+
+def _bulk(sock: ssl.SSLSocket, buffer: memoryview) -> int:
+    """Bytes in the buffer when as many whole records as are there have followed the first."""
+    count = last = _RECORD
+    while last == _RECORD and count <= BUFFER - _RECORD:
+        try:
+            last = sock.recv_into(buffer[count:])
+        except OSError:
+            break  # not there yet; or broken, which the next read meets again
+        count += last
+    return count
 
 
 class Relay:
@@ -191,8 +197,8 @@ class Relay:
         if self.over:
             return
         self.over = True
-        with suppress(OSError, ValueError):
-            if isinstance(self.backend.sock, ssl.SSLSocket):
+        if isinstance(self.backend.sock, ssl.SSLSocket):
+            with suppress(OSError, ValueError):
                 self.backend.sock.unwrap()
         self.dispatcher.close(self.backend.fd, self.backend.sock)
         part(self.dispatcher, self.client.fd, self.client.sock, heard=self.client.at_end)

@@ -37,8 +37,8 @@ class Resolver:
         for name in self._names:
             try:
                 found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            except OSError as error:
-                _logger.warning("backend %s: no address: %s", name, error.strerror)
+            except (OSError, UnicodeError) as error:  # UnicodeError: "mb1..example" cannot be a name
+                _logger.warning("backend %s: no address: %s", name, getattr(error, "strerror", None) or error)
             else:
                 self._known[name] = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 

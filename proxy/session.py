@@ -187,12 +187,14 @@ class Session:
         self._preauth = preauth
         began = self._services.dispatcher.now()
         await preauth.greet()
-        with suppress(Ended):
+        try:
             while (attempt := await preauth.attempt()) is not None:
                 began = self._record.passed("preauth", began)
                 link = await self._try(preauth, attempt, began)
                 if link is not None:
                     return link
+        except Ended:
+            pass
         self._record.failure = self._record.failure or preauth.refused
         if self._record.failure is None:
             self._closed_by = "client"

@@ -100,10 +100,13 @@ class Supervisor:
                     self._reload()
 
     def _hear(self, line: socket.socket) -> None:
-        """A worker says that it accepts, or has died before it could."""
+        """A worker says that it accepts. The end of its line says that it has died, and is found again by `_reap`."""
+        try:
+            if line.recv(1) != control.READY:
+                return
+        except OSError:
+            return
         self._unready.discard(line)
-        with suppress(OSError):
-            line.recv(1)
         if not self._unready and not self._announced and not self._waiting:
             self._announced = True
             notify("READY=1", "STATUS=Accepting connections.")

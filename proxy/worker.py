@@ -86,6 +86,7 @@ class Worker:
         self._sessions: dict[Session, None] = {}
         self._logins: dict[Session, None] = {}
         self._acceptors: list[Acceptor] = []
+        self._orphaned = False
         self._draining = asyncio.Event()
         self._empty = asyncio.Event()
         self._most = settings.node.max_connections or most_sessions()
@@ -210,6 +211,7 @@ class Worker:
             except OSError as error:
                 _logger.warning("the log file cannot be opened again: %s", error.strerror)
         # The supervisor is gone: whoever follows it has workers of its own. Our sessions stay until they end.
+        self._orphaned = True
         self._draining.set()
 
     async def _drain(self) -> None:
@@ -220,7 +222,8 @@ class Worker:
             session.shut_down()
         if self._sessions:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), self._settings.timeouts.drain)
+                patience = None if self._orphaned else self._settings.timeouts.drain
+                await asyncio.wait_for(self._empty.wait(), patience)
         for session in tuple(self._sessions):
             session.kick("shutdown")
         await asyncio.sleep(0)

@@ -35,7 +35,7 @@ def encode(data: bytes) -> bytes:
 
 
 def decode(data: bytes) -> bytes:
-    """Strict base64 (RFC 4648 section 3), whatever a version of Python takes for it; raises `Failure(INVALID_BASE64)`."""
+    """Strict base64 (RFC 4648 section 3), whatever Python takes for it; raises `Failure(INVALID_BASE64)`."""
     if not _BASE64.fullmatch(data):
         raise Failure(Kind.INVALID_BASE64)
     return a2b_base64(data)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,7 @@ class Vestibule:
         *ports, self._metrics_port = free_ports(self.address, len(LISTENERS) + 1)
         self.ports = dict(zip(LISTENERS, ports, strict=True))
         self.home = short_folder("vest")
+        self._discard = weakref.finalize(self, shutil.rmtree, self.home, ignore_errors=True)
         self.config = self.home / "vestibule.toml"
         self._workers = workers
         self._listener = dict(listener or {})
@@ -171,25 +173,16 @@ class Vestibule:
         assert self._process.poll() is None, f"the daemon did not start:\n{self.log()}\n{self.config.read_text()}"
         return READY in self.log()
 
-    def discard(self) -> None:
-        """Remove its files; for one whose configuration alone was wanted."""
-        shutil.rmtree(self.home, ignore_errors=True)
-
     def _clean(self) -> None:
         if hasattr(self, "_process"):
             stop_group(self._process)
-        self.discard()
+        self._discard()
 
 
 def command(*arguments: str) -> list[str]:
     """The command line of the daemon's program in the environment that runs the tests."""
     installed = Path(sys.executable).with_name("vestibule")
     return [str(installed), *arguments] if installed.exists() else [sys.executable, "-m", "proxy", *arguments]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the program's commands to its end."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=60)
 
 
 def _inode_of(local: tuple[str, int], remote: tuple[str, int]) -> str:

@@ -139,9 +139,9 @@ def site(
     )
 
 
-def two_shards(first: Server, second: Server, **sections: Mapping[str, Any]) -> Settings:
+def two_shards(first: Server, second: Server) -> Settings:
     """As `site`, but the servers are shards of their own: s1 and s2."""
-    settings = site(first, **sections)
+    settings = site(first)
     backend = BackendSettings(name="mb2a", host="127.0.0.1", ports={"imap": second.port})
     return replace(settings, shard=(*settings.shard, ShardSettings(name="s2", backend=(backend,))))
 

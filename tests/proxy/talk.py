@@ -64,6 +64,11 @@ class Peer:
         """The protocol that the TLS handshake has agreed on."""
         return self._tls.selected_alpn_protocol() if self._tls else None
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the other end has presented."""
+        return self._tls.getpeercert(binary_form=True) if self._tls else None
+
     async def start_tls(
         self,
         context: ssl.SSLContext,
@@ -229,6 +234,11 @@ class Server:
             talk.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
 
+    async def finished(self) -> None:
+        """Wait until every conversation has ended."""
+        while self._talks:
+            await asyncio.wait_for(asyncio.wait(self._talks), PATIENCE)
+
     def refuse(self) -> None:
         """Accept no more connections: the next is refused."""
         self._server.close()
@@ -279,6 +289,7 @@ class Imap:
 
     With `context` it offers STARTTLS, with `implicit` it begins in TLS. `logins` has authorisation identity, user and
     password of each login, or mechanism and message for other mechanisms; `behind` is sent at once behind each OK.
+    While `held` is cleared, no login is answered.
     """
 
     def __init__(
@@ -293,6 +304,8 @@ class Imap:
         self.answers = list(answers)
         self.logins: list[tuple[str, ...]] = []
         self.ids: list[str] = []
+        self.held = asyncio.Event()
+        self.held.set()
         self._context = context
         self._implicit = implicit
         self._mechanisms = mechanisms
@@ -337,6 +350,7 @@ class Imap:
         else:
             self.logins.append((mechanism, message.decode()))
         answer = self.answers.pop(0) if self.answers else "OK Logged in."
+        await self.held.wait()
         behind = self._behind if answer.startswith("OK") else b""
         await peer.send(f"{tag} {answer}\r\n".encode() + behind)
         return answer.startswith("OK")

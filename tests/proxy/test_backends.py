@@ -314,7 +314,7 @@ async def test_a_cancelled_login_leaves_no_connection_behind() -> None:
         login.cancel()
         with pytest.raises(asyncio.CancelledError):
             await login
-        assert await server.peers[0].rest() == b""
+        await server.finished()
         assert not way.dispatcher.timed
 
 
@@ -343,7 +343,7 @@ async def test_what_a_backend_says_instead_has_its_kind(talk: Talk, kind: Kind, 
         assert failure.kind is kind
         assert detail is None or failure.detail == detail
         assert PASSWORD not in failure.detail
-        assert await server.peers[0].rest() == b""
+        await server.finished()
         assert not way.dispatcher.timed
 
 
@@ -376,7 +376,7 @@ async def test_a_backend_without_tls_gets_not_one_byte_of_the_credentials(
 ) -> None:
     async with bench(talk, certificates, tls="starttls") as (way, server):
         assert (await way.fails()).kind is Kind.BACKEND_CONFIG
-        await server.peers[0].rest()
+        await server.finished()
         assert b"alice" not in server.heard
         assert b"AUTH" not in server.heard
         assert b"LOGIN" not in server.heard
@@ -410,11 +410,11 @@ async def test_a_backend_that_answers_implicit_tls_in_clear_is_a_configuration_f
 async def test_pop3_and_managesieve_are_spoken_too() -> None:
     async with bench(says("+OK ready", "+OK", "+OK in")) as (way, server):
         (await way.log_in(protocol="pop3")).channel.close()
-        await server.peers[0].rest()
+        await server.finished()
         assert server.heard == b"USER alice\r\nPASS " + PASSWORD.encode() + b"\r\n"
     async with bench(says('"SASL" "PLAIN"\r\n"SIEVE" ""\r\nOK', "OK")) as (way, server):
         (await way.log_in(protocol="managesieve")).channel.close()
-        await server.peers[0].rest()
+        await server.finished()
         assert server.heard.startswith(b'AUTHENTICATE "PLAIN" ')
 
 

@@ -89,19 +89,14 @@ async def test_a_login_in_tls_ends_in_a_session(tmp_path: Path, certificates: Ce
 
 
 async def test_the_client_hears_ok_only_when_the_backend_has_said_so(tmp_path: Path) -> None:
-    allowed = asyncio.Event()
-
-    class Slow(Imap):
-        async def __call__(self, peer: Peer) -> None:
-            await allowed.wait()
-            await super().__call__(peer)
-
-    async with Server(Slow()) as server, Front(site(server), tmp_path) as front:
+    imap = Imap()
+    imap.held.clear()
+    async with Server(imap) as server, Front(site(server), tmp_path) as front:
         client = await front.greeted()
         await client.send(login() + b"\r\n")
-        await until(lambda: server.peers)
+        await until(lambda: imap.logins)
         assert client.heard.count(b"\r\n") == 1
-        allowed.set()
+        imap.held.set()
         assert b"a OK" in await client.answer(b"a")
 
 
@@ -385,7 +380,7 @@ async def test_a_client_that_is_gone_cancels_its_login_and_the_lease_goes_back(t
         client.reset()
         line = await front.ended()
         assert (line["failure"], line["closed_by"], line["user"]) == ("disconnected", "client", "alice")
-        assert await asyncio.wait_for(server.peers[0].rest(), 10) == b""
+        await server.finished()
         front.clock.add(front.settings.director.stay + 1)
         assert front.director.explain("alice", "s1", "").why != "sticky"
 
