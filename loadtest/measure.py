@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +73,31 @@ metrics = ""
 """
 
 
+_HAPROXY = """
+global
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+frontend clients
+    bind 127.0.0.1:{port} ssl crt {folder}/haproxy.pem
+    default_backend target
+backend target
+    server target 127.0.0.1:{backend}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is measured: the daemon's process, its port, and how its clients verify it."""
+    """What is measured: a proxy's process and port, its backend's port, how clients verify it, and its files."""
 
     pid: int
     port: int
+    backend: int
     context: ssl.SSLContext
-    log: Path
+    folder: Path
 
     def connect(self) -> ssl.SSLSocket:
         """A connection in TLS, by a full handshake."""
@@ -114,24 +131,39 @@ def ask(client: ssl.SSLSocket, command: bytes) -> bytes:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="loadtest.measure", description=__doc__)
-    parser.add_argument("--logins", type=int, default=3000, help="logins to measure (default: %(default)s)")
+    parser.add_argument("--logins", type=int, default=2000, help="logins of a round (default: %(default)s)")
     parser.add_argument("--sessions", type=int, default=2000, help="idle sessions (default: %(default)s)")
-    parser.add_argument("--gibibytes", type=float, default=1.0, help="bulk data each way (default: %(default)s)")
+    parser.add_argument("--gibibytes", type=float, default=1.0, help="bulk data of a round (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds, of which the least counts (default: %(default)s)"
+    )
+    parser.add_argument("--haproxy", action="store_true", help="measure HAProxy beside, which relays and knows no mail")
     options = parser.parse_args()
-    with site() as measured:
-        print(f"{'login (full TLS 1.3 handshake, LDAP, backend)':<50}", end="", flush=True)
-        print(f"{logins(measured, options.logins) * 1e6:8.0f} µs CPU")
-        for sessions in (1, 32):
-            print(f"{f'NOOP round trip, {sessions} busy sessions':<50}", end="", flush=True)
-            print(f"{round_trips(measured, sessions) * 1e6:8.1f} µs CPU")
-        for direction in ("SEND", "TAKE"):
-            name = {"SEND": "bulk to the client", "TAKE": "bulk to the backend"}[direction]
-            print(f"{name:<50}", end="", flush=True)
-            print(f"{bulk(measured, direction, options.gibibytes):8.2f} s CPU per GiB")
-        before, after = idle_memory(measured, options.sessions)
-        print(f"{f'idle session, PSS, {options.sessions} sessions':<50}{before:8.1f} KiB")
-        print(f"{'the same after 256 KiB each way':<50}{after:8.1f} KiB")
+    with site() as vestibule, ExitStack() as stack:
+        systems = {"Vestibule": vestibule}
+        if options.haproxy:
+            systems["HAProxy"] = stack.enter_context(haproxy(vestibule))
+        print(f"{'':<46}" + "".join(f"{name:>12}" for name in systems))
+        for name, unit, measure in figures(options.logins, options.gibibytes):
+            rounds = [[measure(system) for system in systems.values()] for _ in range(options.rounds)]
+            print(f"{name:<46}" + "".join(f"{min(column):12.2f}" for column in zip(*rounds, strict=True)) + f"  {unit}")
+        memory = [idle_memory(system, options.sessions) for system in systems.values()]
+        for name, column in zip(
+            ("idle session", "the same after 256 KiB each way"), zip(*memory, strict=True), strict=True
+        ):
+            print(f"{name:<46}" + "".join(f"{kib:12.1f}" for kib in column) + "  KiB PSS")
     return 0
+
+
+def figures(count: int, gibibytes: float) -> list[tuple[str, str, Callable[[Site], float]]]:
+    """What is measured in rounds: its name, its unit, and how."""
+    return [
+        ("login: full TLS 1.3 handshake, LDAP, backend", "µs CPU", lambda site: logins(site, count) * 1e6),
+        ("NOOP round trip, 1 busy session", "µs CPU", lambda site: round_trips(site, 1) * 1e6),
+        ("NOOP round trip, 32 busy sessions", "µs CPU", lambda site: round_trips(site, 32) * 1e6),
+        ("bulk to the client", "s CPU per GiB", lambda site: bulk(site, "SEND", gibibytes)),
+        ("bulk to the backend", "s CPU per GiB", lambda site: bulk(site, "TAKE", gibibytes)),
+    ]
 
 
 def logins(site: Site, count: int) -> float:
@@ -143,7 +175,7 @@ def logins(site: Site, count: int) -> float:
         client.close()
 
     with ThreadPoolExecutor(_CLIENTS) as pool:
-        list(pool.map(one, range(200)))
+        list(pool.map(one, range(100)))
         return _cpu(site, lambda: list(pool.map(one, range(count)))) / count
 
 
@@ -231,13 +263,35 @@ def site() -> Iterator[Site]:
         try:
             log = folder / "log"
             _until(lambda: log.exists() and "vestibule: ready" in log.read_text(), daemon)
-            yield Site(daemon.pid, port, context, log)
+            yield Site(daemon.pid, port, imap, context, folder)
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(60)
             for peer in peers:
                 peer.terminate()
                 peer.join()
+
+
+@contextmanager
+def haproxy(beside: Site) -> Iterator[Site]:
+    """HAProxy with one thread, with the certificate and in front of the backend of another proxy."""
+    folder, port = beside.folder, _free_port()
+    both = (folder / "server.pem").read_bytes() + (folder / "server.key").read_bytes()
+    (folder / "haproxy.pem").write_bytes(both)
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(_HAPROXY.format(folder=folder, port=port, backend=beside.backend))
+    process = subprocess.Popen(["haproxy", "-db", "-f", str(configuration)], stderr=subprocess.DEVNULL)
+    try:
+        _until(lambda: _accepts(port), process)
+        yield Site(process.pid, port, beside.backend, beside.context, folder)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _serve(protocol: type[asyncio.Protocol], port: int) -> None:
@@ -259,7 +313,7 @@ def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seco
     deadline = time.monotonic() + seconds
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("Vestibule did not start")
+            raise RuntimeError("the proxy did not start")
         time.sleep(0.01)
 
 

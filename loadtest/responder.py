@@ -1,6 +1,6 @@
 """A directory that costs next to nothing: every name is found, every password is right (LDAP, RFC 4511).
 
-It answers what Vestibule asks, a search by one attribute and a simple bind, with the entry that a real server would send.
+It answers what Vestibule asks, a search by one attribute and a simple bind, with the entry a real server would send.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Responder(asyncio.Protocol):
     shard = "s1"
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -18,7 +18,6 @@ class Target(asyncio.Protocol):
     """One connection of the proxy."""
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport
         self._unread = b""
         self._to_take = 0
         self._to_send = 0
@@ -27,7 +26,7 @@ class Target(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        transport.write(_GREETING)
+        self._transport.write(_GREETING)
 
     def data_received(self, data: bytes) -> None:
         while data:

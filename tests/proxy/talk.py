@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import socket
 import ssl
 import struct
@@ -330,9 +331,9 @@ class Imap:
                 await peer.send(f"{tag} OK begin\r\n".encode())
                 await peer.start_tls(self._context, server_side=True)
                 secure = True
-            elif name == "AUTHENTICATE":
-                mechanism, _, message = arguments.partition(" ")
-                if await self._log_in(peer, tag, mechanism, base64.b64decode(message)):
+            elif name in ("AUTHENTICATE", "LOGIN"):
+                take = self._take_login if name == "LOGIN" else self._take_message
+                if await self._log_in(peer, tag, *await take(peer, arguments)):
                     await self._echo(peer)
                     return
             else:
@@ -343,6 +344,28 @@ class Imap:
         if self._context is not None and not secure:
             offered = "STARTTLS LOGINDISABLED"
         return f"IMAP4rev1 SASL-IR LITERAL+ ID {offered}"
+
+    @staticmethod
+    async def _take_message(_: Peer, arguments: str) -> tuple[str, bytes]:
+        mechanism, message = arguments.split(" ")
+        return mechanism, base64.b64decode(message)
+
+    @staticmethod
+    async def _take_login(peer: Peer, rest: str) -> tuple[str, bytes]:
+        """The words of a LOGIN as the PLAIN message that means the same."""
+        words = []
+        while rest:
+            quoted = re.match(r'"((?:[^"\\]|\\.)*)" ?', rest)
+            if quoted:
+                words.append(re.sub(r"\\(.)", r"\1", quoted[1]).encode())
+                rest = rest[quoted.end() :]
+            else:
+                size = re.fullmatch(r"\{([0-9]+)\+\}", rest)
+                assert size, rest
+                words.append(await peer.exactly(int(size[1])))
+                rest = (await peer.line()).decode().lstrip()
+        assert len(words) == 2
+        return "PLAIN", b"\0".join((b"", *words))
 
     async def _log_in(self, peer: Peer, tag: str, mechanism: str, message: bytes) -> bool:
         if mechanism == "PLAIN":

@@ -128,8 +128,13 @@ async def test_a_relayed_sessions_line_has_every_step_and_the_bytes_of_both_side
         assert {
             name: line[name] for name in ("event", "protocol", "user", "shard", "backend", "phase", "client_id")
         } == {
-            "event": "session", "protocol": "imap", "user": "alice", "shard": "s1", "backend": "mb1a",
-            "phase": "relay", "client_id": "Mutt 2.2",
+            "event": "session",
+            "protocol": "imap",
+            "user": "alice",
+            "shard": "s1",
+            "backend": "mb1a",
+            "phase": "relay",
+            "client_id": "Mutt 2.2",
         }
         assert {name for name in line if name.endswith("_seconds")} == {
             f"{phase}_seconds" for phase in ("preauth", "directory", "backend_connect", "backend_login", "total")

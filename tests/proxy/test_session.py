@@ -359,16 +359,18 @@ async def test_every_protocol_has_its_farewell(tmp_path: Path, protocol: Any, fa
         assert (await client.rest()).endswith(farewell)
 
 
-async def test_time_that_passes_while_the_directory_thinks_ends_no_login(tmp_path: Path) -> None:
+async def test_a_login_that_is_under_way_when_the_time_is_over_is_answered_first(tmp_path: Path) -> None:
     people = People()
     people.held.clear()
     async with Server(Imap()) as server, Front(site(server), tmp_path, people) as front:
         client = await front.greeted()
-        await client.send(login() + b"\r\n")
+        await client.send(login(password="wrong") + b"\r\n")
         await asked_for_password(people)
         front.pass_time(181)
         people.held.set()
-        assert b"a NO [UNAVAILABLE]" in await client.answer(b"a") or b"a OK" in client.heard
+        assert b"a NO [AUTHENTICATIONFAILED]" in await client.answer(b"a")
+        front.pass_time(0)
+        assert await client.rest() == b"* BYE No login in time.\r\n"
 
 
 async def test_a_client_that_is_gone_cancels_its_login_and_the_lease_goes_back(tmp_path: Path) -> None:
