@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,8 @@ from typing import Any
 from urllib.parse import quote
 
 import ldap3
+
+from .wait import wait_until
 
 BASE = "dc=example,dc=org"
 PEOPLE = f"ou=people,{BASE}"
@@ -33,7 +34,6 @@ STRICT_POLICY = f"cn=strict,{BASE}"
 
 SCHEMAS = Path("/etc/ldap/schema")
 MODULES = Path("/usr/lib/ldap")
-START_SECONDS = 20.0
 
 _CONF = """\
 include {schemas}/core.schema
@@ -225,12 +225,14 @@ class Slapd:
 
     def _wait_until_it_accepts(self) -> None:
         assert self._process is not None
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 1.0):
-                return
-            time.sleep(0.01)
-        raise RuntimeError(f"slapd did not start: {(self.home / 'log').read_text(errors='replace')[-2000:]}")
+        wait_until(lambda: self._process is None or self._process.poll() is not None or self._accepts(), "slapd")
+        if not self._accepts():
+            raise RuntimeError(f"slapd did not start: {(self.home / 'log').read_text(errors='replace')[-2000:]}")
+
+    def _accepts(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 1.0):
+            return True
+        return False
 
     def _end(self, number: signal.Signals) -> None:
         if self._admin is not None:

@@ -115,7 +115,7 @@ async def until_asked(server: FakeServer, before: int, directory: LdapDirectory)
     probes = len(list(filter(is_probe, server.requests)))
     while logins(server) == before:
         await directory.find("alice")
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         if len(list(filter(is_probe, server.requests))) >= probes + 3:
             return False
     return True
@@ -145,7 +145,7 @@ async def test_health_returns_without_a_login(directory_on: OpenDirectory) -> No
         moody.hangs_up = False
         async with asyncio.timeout(5):
             while not directory.healthy:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0)
 
 
 async def test_servers_that_were_never_started_can_be_closed() -> None:

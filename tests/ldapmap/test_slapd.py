@@ -188,4 +188,4 @@ async def login_as_alice(directory: Directory) -> str:
 async def until_near(directory: Directory) -> None:
     async with asyncio.timeout(10):
         while (await directory.find("alice")).shard != "near":
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import sys
 
 from loadtest.usage import cpu_seconds, pss_kib, tree
 
-CHILD = "import os, sys; os.fork(); print(os.getpid(), flush=True); sys.stdin.read()"
+CHILD = "import os, sys; os.fork(); os.write(1, b'%d\\n' % os.getpid()); sys.stdin.read()"
 
 
 def test_a_tree_is_a_process_and_its_descendants() -> None:

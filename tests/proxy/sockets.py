@@ -14,7 +14,6 @@ from typing import TypeVar
 import tls
 from proxy.dispatcher import Dispatcher
 
-
 T = TypeVar("T")
 
 
@@ -69,7 +68,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = loop.time() + seconds
     while not condition():
         assert loop.time() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
 
 async def read(sock: socket.socket, count: int = 65536) -> bytes:
@@ -108,4 +107,4 @@ async def _retried(action: Callable[[], T]) -> T:
         try:
             return action()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)

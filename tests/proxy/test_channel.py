@@ -1,4 +1,4 @@
-"""A channel is a wire over a real descriptor: lines and counts, deadlines, ends, resets, and data that nobody awaits."""
+"""A channel is a wire over a real descriptor: lines, counts, deadlines, ends, resets, and data nobody awaits."""
 
 from __future__ import annotations
 
