@@ -78,7 +78,8 @@ class Recognition:
         try:
             user = await self.find(name)
         except Failure as failure:
-            if failure.kind is Kind.BAD_CREDENTIALS:
+            away = failure.kind is Kind.DIRECTORY_UNAVAILABLE
+            if failure.kind is Kind.BAD_CREDENTIALS or (forbidden and not away):
                 raise Failure(Kind.NOT_AUTHORIZED, forbidden or "no such user to act for") from None
             raise
         if forbidden and user.user != entry.user:

@@ -279,7 +279,8 @@ class Timeouts:
     handshake: float = field(default=15.0, metadata=_seconds("Until the client's TLS handshake is done."))
     login: float = field(default=180.0, metadata=_seconds("From accept until a login succeeds, over all attempts."))
     login_budget: float = field(
-        default=30.0, metadata=_seconds("For one attempt: directory, director and backend, retries included.")
+        default=30.0,
+        metadata=_seconds("For one attempt with all its retries; a directory still has its own time in it."),
     )
     backend_connect: float = field(default=3.0, metadata=_seconds("Until a backend accepts the connection."))
     backend_greeting: float = field(

@@ -91,6 +91,7 @@ class Session:
         "_closed_by",
         "_door",
         "_keeper",
+        "_last",
         "_lease",
         "_local",
         "_preauth",
@@ -128,7 +129,7 @@ class Session:
         self._relay: Relay | None = None
         self._local: tuple[str, int] | None = None
         self._ttl = services.settings.limits.proxy_ttl
-        self._began = False
+        self._began = self._last = False
         self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
 
@@ -193,6 +194,8 @@ class Session:
                 link = await self._try(preauth, attempt, began)
                 if link is not None:
                     return link
+                if self._last:
+                    raise ShuttingDown
         except Ended:
             pass
         self._record.failure = self._record.failure or preauth.refused
@@ -303,8 +306,9 @@ class Session:
             self._leave(self._closed_by)
 
     def shut_down(self) -> None:
-        """No more logins: a client that has not begun one is told so; a login under way goes on."""
+        """No more logins: a client that has not begun one is told so; a login under way is the last."""
         if self.task is not None:
+            self._last = True
             self._client.interrupt(ShuttingDown())
 
     async def _bye(self, kind: Kind) -> None:
@@ -319,8 +323,10 @@ class Session:
         """The end: the lease goes back, the client's socket is closed, one line is written."""
         if self._lease is not None:
             self._services.director.release(self._lease)
+            self._lease = None
         elif self._route is not None:
             self._route.give_back()
+        self._route = None
         relay, self._relay = self._relay, None
         if relay is None:
             if closed_by == "client":

@@ -86,7 +86,7 @@ class Worker:
         self._sessions: dict[Session, None] = {}
         self._logins: dict[Session, None] = {}
         self._acceptors: list[Acceptor] = []
-        self._orphaned = False
+        self._hurry = asyncio.Event()
         self._draining = asyncio.Event()
         self._empty = asyncio.Event()
         self._most = settings.node.max_connections or most_sessions()
@@ -96,7 +96,7 @@ class Worker:
         """Serve until told to drain, then until the last session has ended or `timeouts.drain` has passed."""
         loop = self._dispatcher.loop
         reader, writer = await asyncio.open_connection(sock=line)
-        loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
         await self._directory.start()
         await self._resolver.look_up()
         tasks = [loop.create_task(self._resolver.run()), loop.create_task(self._obey(reader))]
@@ -125,8 +125,14 @@ class Worker:
         self._trimmer.ended()
         if not self._sessions and self._draining.is_set():
             self._empty.set()
+            self._hurry.set()
 
     # What the worker does.
+
+    def _told_to_stop(self) -> None:
+        """SIGTERM: sessions have `timeouts.drain` from now on. Without it, as an orphan, they have all the time."""
+        self._hurry.set()
+        self._draining.set()
 
     def _make_services(self) -> Services:
         settings = self._settings
@@ -211,7 +217,6 @@ class Worker:
             except OSError as error:
                 _logger.warning("the log file cannot be opened again: %s", error.strerror)
         # The supervisor is gone: whoever follows it has workers of its own. Our sessions stay until they end.
-        self._orphaned = True
         self._draining.set()
 
     async def _drain(self) -> None:
@@ -221,9 +226,9 @@ class Worker:
         for session in tuple(self._logins):
             session.shut_down()
         if self._sessions:
+            await self._hurry.wait()
             with suppress(asyncio.TimeoutError):
-                patience = None if self._orphaned else self._settings.timeouts.drain
-                await asyncio.wait_for(self._empty.wait(), patience)
+                await asyncio.wait_for(self._empty.wait(), self._settings.timeouts.drain)
         for session in tuple(self._sessions):
             session.kick("shutdown")
         await asyncio.sleep(0)

@@ -103,6 +103,7 @@ BAD = {
     "v2 overlong LOCAL": v2(0x20, 0x00, b"", 65535),
     "v2 a TLV of one byte": v2(0x21, 0x11, V4 + b"\x20"),
     "v2 a TLV that runs over": v2(0x21, 0x11, V4 + tlv(0x20, b"\1\0\0\0\0", 6)),
+    "v2 a TLV that runs over by its high byte": v2(0x21, 0x11, V4 + tlv(0x04, bytes(10), 256)),
     "v2 a TLV that runs over far": v2(0x21, 0x11, V4 + tlv(0x04, b"x") + tlv(0x20, b"\1", 65535)),
 }
 

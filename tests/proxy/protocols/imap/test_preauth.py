@@ -48,6 +48,15 @@ def test_every_mechanism_occurs_with_and_without_an_initial_response(mechanism: 
     assert any(forms)
 
 
+@pytest.mark.parametrize(
+    "verb", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"]
+)
+def test_a_verb_of_http_is_no_tag_whatever_stands_behind_it(verb: str) -> None:
+    wire = MemoryWire([f"{verb} NOOP\r\n{verb.lower()} NOOP\r\na LOGOUT\r\n".encode()], secure=True)
+    assert run(ImapPreauth(wire, Offer(Limits())).attempt()) is None
+    assert wire.sent[:2] == [b"* BAD Invalid tag.\r\n"] * 2
+
+
 def as_atom(value: bytes) -> bytes | None:
     return value if re.fullmatch(rb'[^\x00-\x20\x7f(){"\\]+', value) else None
 
