@@ -1,6 +1,6 @@
 """Who the user is and where the user's mail lives, according to LDAP servers or an LDIF file."""
 
-from ldapmap.check import Finding, check_directory
+from ldapmap.check import check_directory
 from ldapmap.directory import Directory
 from ldapmap.entries import Entry
 from ldapmap.errors import (
@@ -18,6 +18,7 @@ from ldapmap.errors import (
     UnknownUser,
     WrongPassword,
 )
+from ldapmap.findings import Finding
 from ldapmap.kinds import open_directory
 from ldapmap.ldif import LdifFault
 from ldapmap.names import canonical, steps

@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from ldapmap.address import parse_address
 from ldapmap.embedded import LdifDirectory, stored_passwords
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError
+from ldapmap.findings import Finding
 from ldapmap.ldap import read_identity
 from ldapmap.ldif import LdifFault, Record
 from ldapmap.settings import DirectorySettings
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. An "error" means that logins would fail, a "warning" that some might or should not work."""
-
-    level: Literal["ok", "warning", "error"]
-    subject: str
-    text: str
 
 
 def check_directory(settings: DirectorySettings, context: ssl.SSLContext | None) -> list[Finding]:

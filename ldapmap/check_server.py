@@ -14,10 +14,10 @@ from typing import Any, Literal
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from ldapmap.check import Finding
 from ldapmap.connection import Identity
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError
+from ldapmap.findings import Finding
 from ldapmap.settings import DirectorySettings
 
 _SLOW_SEARCH = 0.25  # seconds; with an index it is a millisecond even among 500,000 entries

@@ -9,11 +9,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Protocol
 
 from director import Director, Lease
-from proxy.backends import Backends, Ends, Link
+from proxy.backends import Backends, Link
 from proxy.channel import Channel, Upgrade
 from proxy.dispatcher import Dispatcher
 from proxy.log import SessionLog
@@ -22,16 +21,16 @@ from proxy.protocols.credentials import Attempt, judge
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.imap.preauth import ImapPreauth
 from proxy.protocols.managesieve.preauth import ManageSievePreauth
-from proxy.protocols.origin import Hop, Origin
 from proxy.protocols.pop3.preauth import Pop3Preauth
 from proxy.protocols.preauth import Ended, Offer, Preauth
-from proxy.protocols.proxyheader import BadHeader, Proxied, read_header
+from proxy.protocols.proxyheader import BadHeader, read_header
 from proxy.protocols.wire import EndOfStream, Expired, ShuttingDown, TlsFailure, WireFailure
 from proxy.recognition import Recognition, within
 from proxy.record import Record
 from proxy.relay import End, Relay
 from proxy.routing import Route, order
 from proxy.settings import ListenerSettings, Settings
+from proxy.whereabouts import Whereabouts
 
 PREAUTHS: Mapping[str, type[Preauth]] = {"imap": ImapPreauth, "pop3": Pop3Preauth, "managesieve": ManageSievePreauth}
 
@@ -93,13 +92,12 @@ class Session:
         "_keeper",
         "_last",
         "_lease",
-        "_local",
         "_preauth",
         "_record",
         "_relay",
         "_route",
         "_services",
-        "_ttl",
+        "_where",
         "task",
     )
 
@@ -127,8 +125,7 @@ class Session:
         self._client.upgrade = self._start_tls
         self._preauth: Preauth | None = None
         self._relay: Relay | None = None
-        self._local: tuple[str, int] | None = None
-        self._ttl = services.settings.limits.proxy_ttl
+        self._where = Whereabouts(self._record, services.settings.limits.proxy_ttl)
         self._began = self._last = False
         self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
@@ -173,7 +170,9 @@ class Session:
             client.deadline = record.started + timeouts.proxy_header
             if not within(record.peer[0], listener.proxy_protocol_from):
                 raise BadHeader("a peer that may not send a PROXY header")
-            self._take(await read_header(client))
+            proxied = await read_header(client)
+            self._where.believe_header(proxied)
+            client.secure = client.secure or proxied.tls
             record.passed("proxy_header", record.started)
         if listener.allow_from and not within(record.client[0], listener.allow_from):
             raise BadHeader("a client from a network that is not allowed")
@@ -206,7 +205,8 @@ class Session:
     async def _try(self, preauth: Preauth, attempt: Attempt, began: float) -> Link | None:
         """One attempt; a failure is told to the client, who may try again."""
         try:
-            self._believe(preauth)
+            hop, preauth.hop = preauth.hop, None
+            self._where.believe_hop(hop)
             link = await self._open(attempt, began + self._services.settings.timeouts.login_budget)
         except Failure as failure:
             await self._refuse(preauth, failure, attempt.mechanism, began)
@@ -223,12 +223,18 @@ class Session:
         """Credentials, the directory, the director, a backend. The password goes out of scope when this returns."""
         began = self._services.dispatcher.now()
         credentials = judge(attempt)
-        record, route, recognition, ends = self._record, self._route, self._services.recognition, self._ends()
+        record, route, recognition, ends = (
+            self._record,
+            self._route,
+            self._services.recognition,
+            self._where.ends(self._client.sock),
+        )
         assert route is not None  # noqa: S101  (it is given up with the login)
         who = await recognition.recognise(credentials, self._client.certificate_user, record.client[0])
         record.user = who.user.user
         record.passed("directory", began)
-        login = order(who, credentials, self._services.settings.backend_login, self._origin(ends))
+        origin = self._where.origin(ends, tls=self._client.secure)
+        login = order(who, credentials, self._services.settings.backend_login, origin)
         try:
             return await route.reach(who.user, login, ends, until)
         except Failure as failure:
@@ -258,8 +264,8 @@ class Session:
         client_sock, to_backend, client_events = self._client.release()
         backend_sock, to_client, backend_events = link.channel.release()
         self._record.settle()
-        self._lease, self._route, self._local = route.lease, None, None
-        del self._client
+        self._lease, self._route = route.lease, None
+        del self._client, self._where
         relay = self._relay = Relay(services.dispatcher, self)
         client = End(relay, client_sock, client_events, meters.to_backend)
         backend = End(relay, backend_sock, backend_events, meters.to_client)
@@ -355,50 +361,3 @@ class Session:
         channel.deadline = deadline
         self._record.tls, self._record.cipher = channel.tls_version(), channel.tls_cipher()
         self._record.passed("tls", began)
-
-    def _take(self, proxied: Proxied) -> None:
-        """Believe a PROXY header."""
-        if proxied.client is not None and proxied.server is not None:
-            self._record.client, self._local = proxied.client, proxied.server
-        if proxied.tls:
-            self._client.secure = True
-
-    def _believe(self, preauth: Preauth) -> None:
-        """Believe what a trusted proxy in front of us has said by ID or XCLIENT; a TTL below zero means a loop."""
-        hop, preauth.hop = preauth.hop, None
-        if hop is not None:
-            self._learn(hop)
-        if self._ttl < 0:
-            raise Failure(Kind.OWN_CONFIG, "proxies appear to be looping")
-
-    def _learn(self, hop: Hop) -> None:
-        if hop.address is not None:
-            self._record.client = (hop.address, hop.port or 0)
-        if hop.session is not None:
-            self._record.session = hop.session
-        if hop.ttl is not None:
-            self._ttl = hop.ttl - 1
-
-    def _ends(self) -> Ends:
-        if self._local is None:
-            host, port, *_ = self._client.sock.getsockname()
-            self._local = unmapped(host), port
-        return Ends(self._record.client, self._local)
-
-    def _origin(self, ends: Ends) -> Origin:
-        return Origin(
-            address=ends.client[0],
-            port=ends.client[1],
-            local_address=ends.server[0],
-            local_port=ends.server[1],
-            session=self._record.session,
-            ttl=self._ttl,
-            tls=self._client.secure,
-        )
-
-
-def unmapped(host: str) -> str:
-    """An IPv4 address that came as an IPv6 one, as a dual-stack socket gives it, is written as what it is."""
-    if not host.startswith("::ffff:"):
-        return host
-    return str(IPv6Address(host).ipv4_mapped or host)

@@ -35,8 +35,9 @@ from proxy.protocols.preauth import Offer
 from proxy.recognition import Recognition
 from proxy.relay import Relay
 from proxy.resolver import Resolver
-from proxy.session import Door, Services, Session, unmapped
+from proxy.session import Door, Services, Session
 from proxy.settings import Settings
+from proxy.whereabouts import unmapped
 
 #: Seconds between two sweeps over deadlines, the log and the heartbeat.
 _SWEEP = 0.5

@@ -81,10 +81,6 @@ class Preauth(ABC):
         """Read and answer one command; the attempt if it was a login."""
 
     @abstractmethod
-    async def _ask(self, challenge: bytes) -> bytes:
-        """One round of a SASL exchange; raises `Failure` with CANCELLED or INVALID_BASE64."""
-
-    @abstractmethod
     def _refusal(self, failure: Failure) -> bytes:
         """The reply to a failed login."""
 
@@ -136,6 +132,17 @@ class Preauth(ABC):
     def may_start_tls(self) -> bool:
         """Whether STARTTLS would be accepted at this moment."""
         return self._offer.starttls and not self._wire.secure
+
+    async def _ask(self, challenge: bytes) -> bytes:
+        """One round of a SASL exchange; raises `Failure` with CANCELLED or INVALID_BASE64.
+
+        Framed as in IMAP (RFC 3501 section 6.2.2) and POP3 (RFC 5034 section 4); ManageSieve has strings instead.
+        """
+        await self._wire.send(b"+ %b\r\n" % sasl.encode(challenge))
+        answer = await self._wire.line(self._offer.limits.sasl)
+        if answer == b"*":
+            raise Failure(Kind.CANCELLED)
+        return sasl.decode(answer)
 
     async def _authenticate(self, name: str, initial: bytes | None) -> Attempt:
         mechanism = sasl.MECHANISMS.get(name)

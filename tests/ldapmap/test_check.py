@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ldapmap.check import Finding, check_directory
+from ldapmap.check import check_directory
+from ldapmap.findings import Finding
 from ldapmap.settings import DirectorySettings
 
 UNREACHABLE = "ldap://127.0.0.1:1"

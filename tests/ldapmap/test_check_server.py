@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ldapmap import check_server
-from ldapmap.check import Finding, check_directory
+from ldapmap.check import check_directory
+from ldapmap.findings import Finding
 from ldapmap.settings import Attributes, DirectorySettings
 from tests.integration import slapd as slapd_module
 from tests.integration.slapd import Slapd

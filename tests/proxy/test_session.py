@@ -15,7 +15,7 @@ from ldapmap import Entry, Unavailable
 from proxy.protocols.imap.preauth import ImapPreauth
 from proxy.protocols.proxyheader import header
 from proxy.protocols.secret import Secret
-from proxy.session import Session, unmapped
+from proxy.session import Session
 from proxy.settings import Settings
 from tests.proxy.front import PASSWORD, Certificates, Front, People, login, site, two_shards
 from tests.proxy.sockets import read, tcp_pair, until
@@ -758,11 +758,3 @@ async def test_ended_sessions_leave_no_descriptor_and_no_object_behind(tmp_path:
         await until(lambda: not front.dispatcher.timed)
         gc.collect()
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Session)]
-
-
-def test_an_ipv4_address_on_a_dual_stack_socket_is_written_as_what_it_is() -> None:
-    assert unmapped("::ffff:192.0.2.1") == "192.0.2.1"
-    assert unmapped("::ffff:c000:201") == "192.0.2.1"
-    assert unmapped("::ffff:1") == "::ffff:1"
-    assert unmapped("2001:db8::1") == "2001:db8::1"
-    assert unmapped("192.0.2.1") == "192.0.2.1"

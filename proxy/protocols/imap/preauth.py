@@ -174,13 +174,6 @@ class ImapPreauth(Preauth):
             raise LineTooLong
         return b"" if word == b"=" else sasl.decode(word)
 
-    async def _ask(self, challenge: bytes) -> bytes:
-        await self._wire.send(b"+ %b\r\n" % sasl.encode(challenge))
-        answer = await self._wire.line(self._offer.limits.sasl)
-        if answer == b"*":
-            raise Failure(Kind.CANCELLED)
-        return sasl.decode(answer)
-
     def _refusal(self, failure: Failure) -> bytes:
         return responses.refusal(self._tag, failure)
 

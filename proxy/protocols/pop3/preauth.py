@@ -99,13 +99,6 @@ class Pop3Preauth(Preauth):
         initial = (b"" if word == b"=" else sasl.decode(word)) if word else None
         return await self._authenticate(name.upper().decode(errors="replace"), initial)
 
-    async def _ask(self, challenge: bytes) -> bytes:
-        await self._wire.send(b"+ %b\r\n" % sasl.encode(challenge))
-        answer = await self._wire.line(self._offer.limits.sasl)
-        if answer == b"*":
-            raise Failure(Kind.CANCELLED)
-        return sasl.decode(answer)
-
     def _require_privacy(self) -> None:
         if not self.passwords_allowed():
             raise Failure(Kind.PRIVACY_REQUIRED)
