@@ -223,12 +223,8 @@ class Session:
         """Credentials, the directory, the director, a backend. The password goes out of scope when this returns."""
         began = self._services.dispatcher.now()
         credentials = judge(attempt)
-        record, route, recognition, ends = (
-            self._record,
-            self._route,
-            self._services.recognition,
-            self._where.ends(self._client.sock),
-        )
+        record, route, recognition = self._record, self._route, self._services.recognition
+        ends = self._where.ends(self._client.sock)
         assert route is not None  # noqa: S101  (it is given up with the login)
         who = await recognition.recognise(credentials, self._client.certificate_user, record.client[0])
         record.user = who.user.user
