@@ -18,6 +18,8 @@ from proxy.settings import ListenerSettings
 _ACCEPTS_PER_TURN = 32
 #: Seconds without accepting when descriptors or memory have run out.
 _PAUSE = 0.5
+#: Seconds until we look again whether there is room for another login.
+_GLANCE = 0.02
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 #: Options that accepted sockets inherit from the listening one, so that a connection costs no call for them.
@@ -56,17 +58,23 @@ def bind(settings: ListenerSettings) -> socket.socket:
 
 
 class Acceptor:
-    """Takes connections from one listening socket."""
+    """Takes connections from one listening socket, while `has_room` says so; the others wait in the kernel's queue."""
 
-    def __init__(self, dispatcher: Dispatcher, sock: socket.socket, admit: Admit) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, sock: socket.socket, admit: Admit, has_room: Callable[[], bool] = lambda: True
+    ) -> None:
         self._dispatcher = dispatcher
         self._sock = sock
         self._admit = admit
+        self._has_room = has_room
         self._open = True
         dispatcher.register(sock.fileno(), self, READ)
 
     def ready(self, events: int) -> None:
         for _ in range(_ACCEPTS_PER_TURN):
+            if not self._has_room():
+                self._look_away(_GLANCE)
+                return
             try:
                 sock, peer = self._sock.accept()
             except BlockingIOError:
@@ -91,8 +99,11 @@ class Acceptor:
         if error.errno not in _EXHAUSTED:
             return
         _logger.error("no connection can be accepted: %s", error.strerror)
+        self._look_away(_PAUSE)
+
+    def _look_away(self, seconds: float) -> None:
         self._dispatcher.modify(self._sock.fileno(), 0)
-        self._dispatcher.loop.call_later(_PAUSE, self._resume)
+        self._dispatcher.loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         if self._open:

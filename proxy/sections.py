@@ -97,11 +97,14 @@ class NodeSettings:
         ),
     )
     max_logins: int = field(
-        default=2000,
+        default=1000,
         metadata=_doc(
-            "Connections of one worker that are not logged in; when full, the one that has waited longest is closed.",
-            min=1,
+            "Connections of one worker that are not logged in; when full, newcomers wait in the kernel's queue.", min=1
         ),
+    )
+    login_patience: float = field(
+        default=10.0,
+        metadata=_seconds("When max_logins is full, the oldest connection gives way if it is so old.", 0.0, 180.0),
     )
 
     @property

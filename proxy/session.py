@@ -135,6 +135,11 @@ class Session:
         """Protocol and TLS mode of the listener the client has come in by."""
         return self._door.settings.protocol, self._door.settings.tls
 
+    @property
+    def started(self) -> float:
+        """Loop time of the accept."""
+        return self._record.started
+
     async def run(self) -> None:
         """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
         self._began, link = True, None

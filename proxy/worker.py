@@ -161,7 +161,7 @@ class Worker:
                 sieve_extensions=self._settings.texts.sieve_extensions,
             )
             door = Door(listener, offer, upgrade, meters[listener.protocol])
-            self._acceptors.append(Acceptor(self._dispatcher, sock, self._admit_through(door)))
+            self._acceptors.append(Acceptor(self._dispatcher, sock, self._admit_through(door), self._has_room))
 
     def _admit_through(self, door: Door) -> Admit:
         loop, services, sessions, logins = self._dispatcher.loop, self._services, self._sessions, self._logins
@@ -176,6 +176,18 @@ class Worker:
             session.task = loop.create_task(session.run())
 
         return admit
+
+    def _has_room(self) -> bool:
+        """Whether another connection should be taken now.
+
+        In a storm the newcomers wait in the kernel's queue for those who came first; but a connection that has not
+        logged in for `login_patience` seconds holds nobody up.
+        """
+        node = self._settings.node
+        if len(self._logins) < node.max_logins:
+            return True
+        oldest = next(iter(self._logins))
+        return self._dispatcher.now() - oldest.started >= node.login_patience
 
     def _make_room(self) -> bool:
         """Whether one more session fits; the connection that has waited longest for its login gives way."""

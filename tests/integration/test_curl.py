@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import IO
+
 import pytest
 
 from .clients import curl, s_client
@@ -73,3 +76,35 @@ def test_old_versions_of_tls_are_refused(site: Site, vestibule: Vestibule, versi
     done = s_client(vestibule.address, vestibule.ports["imaps"], site.ca_file, b"a LOGOUT\n", options)
     assert done.returncode != 0
     assert b"* OK" not in done.stdout
+
+
+def test_a_tls_key_update_is_survived_in_the_middle_of_a_session(site: Site, vestibule: Vestibule, user: User) -> None:
+    """RFC 8446 section 4.6.3: after `K` openssl sends new keys and demands ours; bytes in both directions go on."""
+    place = f"{vestibule.address}:{vestibule.ports['imaps']}"
+    command = ["openssl", "s_client", "-crlf", "-tls1_3", "-connect", place, "-CAfile", str(site.ca_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+
+        def say(line: str, answer: bytes) -> None:
+            assert client.stdin is not None
+            client.stdin.write(line.encode())
+            client.stdin.flush()
+            heard(client.stdout, answer)
+
+        heard(client.stdout, b"* OK")
+        say(f'a LOGIN {user.name} "{user.password}"\n', b"a OK")
+        for number in range(3):
+            say("K\n", b"KEYUPDATE")
+            say(f"n{number} NOOP\n", b"n%d OK" % number)
+        say("z LOGOUT\n", b"z OK")
+
+
+def heard(stream: IO[bytes] | None, expected: bytes) -> None:
+    """Read until it has been said; AssertionError when the stream ends first."""
+    assert stream is not None
+    said = b""
+    while expected not in said:
+        data = stream.read1(4096)  # type: ignore[attr-defined]
+        assert data, said
+        said += data

@@ -222,7 +222,10 @@ async def test_an_error_of_ours_in_the_directory_leaves_the_worker_alive(
 
 
 async def test_when_logins_are_full_the_one_that_has_waited_longest_is_closed(tmp_path: Path) -> None:
-    async with Server(Imap()) as server, running(hasty(server, node={"max_logins": 2}), tmp_path) as worker:
+    async with (
+        Server(Imap()) as server,
+        running(hasty(server, node={"max_logins": 2, "login_patience": 0.0}), tmp_path) as worker,
+    ):
         inside = await worker.logged_in()
         first, second = await worker.greeted(), await worker.greeted()
         third = await worker.greeted()
@@ -238,8 +241,24 @@ async def test_when_logins_are_full_the_one_that_has_waited_longest_is_closed(tm
             client.close()
 
 
-async def test_a_burst_beyond_the_limit_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_newcomers_wait_in_the_queue_while_the_logins_that_are_full_are_young(tmp_path: Path) -> None:
     async with Server(Imap()) as server, running(hasty(server, node={"max_logins": 2}), tmp_path) as worker:
+        first, second = await worker.greeted(), await worker.greeted()
+        late = await worker.connect()
+        assert b"a OK" in await first.ask(login("bob"))
+        assert (await late.line()).startswith(b"* OK")
+        assert b"a OK" in await second.ask(login("bob"))
+        assert b"a OK" in await late.ask(login("bob"))
+        assert worker.lines() == []
+        for client in (first, second, late):
+            client.close()
+
+
+async def test_a_burst_beyond_the_limit_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with (
+        Server(Imap()) as server,
+        running(hasty(server, node={"max_logins": 2, "login_patience": 0.0}), tmp_path) as worker,
+    ):
         clients = [socket.create_connection(worker.addresses[0]) for _ in range(12)]  # all are in the queue at once
         await until(lambda: worker.number("connections_total", "imap") == 12)
         await until(lambda: len(worker.lines()) == 10)
