@@ -104,7 +104,7 @@ class NodeSettings:
     )
     login_patience: float = field(
         default=10.0,
-        metadata=_seconds("When max_logins is full, the oldest connection gives way if it is so old.", 0.0, 180.0),
+        metadata=_seconds("When max_logins is full, a connection so old gives way to the next.", 0.0, 180.0),
     )
 
     @property

@@ -41,6 +41,9 @@ from proxy.whereabouts import unmapped
 
 #: Seconds between two sweeps over deadlines, the log and the heartbeat.
 _SWEEP = 0.5
+#: Seconds without a login that succeeds, after which full places mean an attack and not a storm, in which the first of
+#: a thousand that begin together succeeds within two.
+_STALL = 4.0
 #: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
 _RESERVED = 200
 
@@ -87,6 +90,7 @@ class Worker:
         self._sessions: dict[Session, None] = {}
         self._logins: dict[Session, None] = {}
         self._acceptors: list[Acceptor] = []
+        self._last_login = self._dispatcher.now()
         self._hurry = asyncio.Event()
         self._draining = asyncio.Event()
         self._empty = asyncio.Event()
@@ -115,6 +119,7 @@ class Worker:
 
     def logged_in(self, session: Session) -> None:
         self._logins.pop(session, None)
+        self._last_login = self._dispatcher.now()
 
     def half_closed(self, relay: Relay) -> None:
         timed = HalfClosed(relay, self._dispatcher, self._settings.timeouts.half_close)
@@ -180,14 +185,14 @@ class Worker:
     def _has_room(self) -> bool:
         """Whether another connection should be taken now.
 
-        In a storm the newcomers wait in the kernel's queue for those who came first; but a connection that has not
-        logged in for `login_patience` seconds holds nobody up.
+        In a storm newcomers wait in the kernel's queue for those who came first. But connections that do not log in
+        hold nobody up: when no login has succeeded for a moment, or the oldest is `login_patience` old, it gives way.
         """
         node = self._settings.node
         if len(self._logins) < node.max_logins:
             return True
-        oldest = next(iter(self._logins))
-        return self._dispatcher.now() - oldest.started >= node.login_patience
+        now, oldest = self._dispatcher.now(), next(iter(self._logins))
+        return now - oldest.started >= node.login_patience or now - self._last_login >= _STALL
 
     def _make_room(self) -> bool:
         """Whether one more session fits; the connection that has waited longest for its login gives way."""
