@@ -23,17 +23,10 @@ from proxy.protocols.proxyheader import header
 from proxy.protocols.wire import EndOfStream, Expired, TlsFailure, WireFailure
 from proxy.resolver import Resolver
 from proxy.settings import ProtocolName, Settings
+from proxy.socketoptions import tune
 
 LOGINS: Mapping[str, type[Login]] = {"imap": ImapLogin, "pop3": Pop3Login, "managesieve": ManageSieveLogin}
 
-#: A dead peer is noticed after 5 minutes of silence and 5 unanswered probes.
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 300),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-)
 #: Linux: choose the source port at connect, by the whole four-tuple, so that one address serves 64 K to each backend.
 _IP_BIND_ADDRESS_NO_PORT = 24
 
@@ -140,8 +133,7 @@ class Backends:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            for option in _KEEPALIVE:
-                sock.setsockopt(*option)
+            tune(sock)
             self._bind(sock)
             sock.connect_ex(address)  # what becomes of it is seen when the socket is ready, or is not in time
         except OSError as error:

@@ -8,14 +8,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from sys import intern
 
-from proxy.dispatcher import BROKEN, READ, WRITE, Dispatcher
+from proxy.dispatcher import BROKEN, READ, RECORD, WRITE, Dispatcher
 from proxy.linger import part
 from proxy.protocols.inbox import Inbox
 from proxy.protocols.wire import EndOfStream, Expired, TlsFailure, WireFailure
 from proxy.waiting import Wait
-
-#: One TLS record: a read of this size leaves no plaintext behind in OpenSSL, where epoll could not see it.
-_RECORD = 16384
 
 Upgrade = Callable[["Channel"], Awaitable[None]]
 
@@ -64,13 +61,13 @@ class Channel:
     async def line(self, limit: int) -> bytes:
         inbox = self._inbox
         while (line := inbox.take_line(limit)) is None:
-            await self._receive(_RECORD)
+            await self._receive(RECORD)
         return line
 
     async def exactly(self, count: int) -> bytes:
         inbox = self._inbox
         while (data := inbox.take(count)) is None:
-            await self._receive(_RECORD if isinstance(self.sock, ssl.SSLSocket) else count - len(inbox))
+            await self._receive(RECORD if isinstance(self.sock, ssl.SSLSocket) else count - len(inbox))
         return data
 
     async def send(self, data: bytes) -> None:

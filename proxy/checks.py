@@ -16,8 +16,9 @@ from pathlib import Path
 
 import tls
 from director import BackendSettings
-from ldapmap import DirectorySettings, Finding, check_directory
+from ldapmap import Finding, check_directory
 from proxy.config import ConfigurationError, load, warnings
+from proxy.outgoing import directory_context, login_context
 from proxy.probe import Offered, ProbeFailure, Target, probe
 from proxy.sections import BackendLoginSettings, ProtocolName
 from proxy.settings import Settings
@@ -50,17 +51,12 @@ def check_servers(settings: Settings) -> tuple[Finding, ...]:
     Raises CertificateFault for an authority file that `check_file` would have found.
     """
     findings = list(check_directory(settings.directory, directory_context(settings.directory)))
-    context = tls.backend_context(settings.backend_login.ca_file, settings.backend_login.verify)
+    context = login_context(settings.backend_login)
     places = [(backend, protocol) for backend in settings.backends for protocol in settings.protocols]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for found in pool.map(lambda place: _backend(settings, context, *place), places):
             findings += found
     return tuple(findings)
-
-
-def directory_context(settings: DirectorySettings) -> ssl.SSLContext | None:
-    """The TLS context for the directory's servers, or None for a directory that is a file; raises CertificateFault."""
-    return None if settings.kind == "ldif" else tls.backend_context(settings.ca_file, settings.tls_verify)
 
 
 def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:

@@ -17,8 +17,9 @@ WRITE = select.EPOLLOUT
 #: Events that cannot be masked: whoever gets one acts on it, or the descriptor spins.
 BROKEN = select.EPOLLHUP | select.EPOLLERR
 
-#: Four TLS records.
-BUFFER = 65536
+#: Bytes of a TLS record: a read of this size leaves no plaintext behind in OpenSSL, where epoll could not see it.
+RECORD = 16384
+BUFFER = 4 * RECORD
 
 _EVENTS_PER_TURN = 512
 _logger = logging.getLogger("vestibule.dispatcher")

@@ -53,10 +53,9 @@ def prepare(settings: Settings, sink: Sink) -> Estate:
     )
     counters = Counters(table, settings.node.worker_count)
     note_expiry(counters, pairs)
-    sockets: list[tuple[socket.socket, ...]] = []
-    for _ in range(settings.node.worker_count):
-        sockets.append(tuple(bind(listener) for listener in settings.listener))
-    return Estate(settings, counters, sink, tuple(sockets), contexts)
+    slots = range(settings.node.worker_count)
+    sockets = tuple(tuple(bind(listener) for listener in settings.listener) for _ in slots)
+    return Estate(settings, counters, sink, sockets, contexts)
 
 
 def read_certificates(settings: Settings) -> list[tls.CertificatePair]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from director import Backend, Candidate, Decision, Director, NoBackend, NoShard, Shards, Why
 from ldapmap import Directory, DirectoryError, Entry, LdifFault, open_directory
-from proxy.checks import directory_context
 from proxy.config import ConfigurationError
+from proxy.outgoing import directory_context
 from proxy.reading import Fault
 from proxy.sections import ProtocolName
 from proxy.settings import Settings

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from proxy.dispatcher import READ, Dispatcher
 from proxy.settings import ListenerSettings
+from proxy.socketoptions import tune
 
 #: Connections taken in one turn; more wait for the next, so that running sessions get theirs.
 _ACCEPTS_PER_TURN = 32
@@ -21,15 +22,6 @@ _PAUSE = 0.5
 #: Seconds until we look again whether there is room for another login.
 _GLANCE = 0.02
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-#: Options that accepted sockets inherit from the listening one, so that a connection costs no call for them.
-_INHERITED = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 300),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-)
 
 _logger = logging.getLogger("vestibule.listening")
 
@@ -46,8 +38,7 @@ def bind(settings: ListenerSettings) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
-        for option in _INHERITED:
-            sock.setsockopt(*option)
+        tune(sock)
         sock.bind((host, port))
         sock.listen(settings.backlog)
         sock.setblocking(False)

@@ -14,11 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from proxy.dispatcher import BROKEN, BUFFER, READ, WRITE, Dispatcher
+from proxy.dispatcher import BROKEN, BUFFER, READ, RECORD, WRITE, Dispatcher
 from proxy.linger import part
-
-#: One TLS record. A read that fills it is followed by another, so that bulk data costs fewer turns.
-_RECORD = 16384
 
 Meter = Callable[[int], None]
 
@@ -128,7 +125,7 @@ class End:
         sock, buffer = self.sock, self._relay.dispatcher.buffer
         try:
             count = sock.recv_into(buffer)
-            if count == _RECORD and isinstance(sock, ssl.SSLSocket):
+            if count == RECORD and isinstance(sock, ssl.SSLSocket):
                 count = _bulk(sock, buffer)
         except (BlockingIOError, ssl.SSLWantReadError):
             return
@@ -156,9 +153,9 @@ class End:
 
 
 def _bulk(sock: ssl.SSLSocket, buffer: memoryview) -> int:
-    """Bytes in the buffer when as many whole records as are there have followed the first."""
-    count = last = _RECORD
-    while last == _RECORD and count <= BUFFER - _RECORD:
+    """Bytes in the buffer when as many whole records as are there have followed the first: bulk costs fewer turns."""
+    count = last = RECORD
+    while last == RECORD and count <= BUFFER - RECORD:
         try:
             last = sock.recv_into(buffer[count:])
         except OSError:

@@ -50,8 +50,6 @@ DEFAULT_PORTS: Mapping[ProtocolName, Mapping[TlsMode, int]] = {
 }
 """A backend's port, by protocol and by the TLS mode of `[backend_login]` (RFC 8314, RFC 5804)."""
 
-TOKEN_MECHANISMS = frozenset({"XOAUTH2", "OAUTHBEARER"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -124,8 +124,6 @@ class Supervisor:
         return Child("admin", self._start_admin, pid, time.monotonic())
 
     def _be_admin(self) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._estate.close_listening()
         privileges.drop(self._estate.settings.node)
         os._exit(serve_admin(self._estate.settings, self._estate.counters, self._admin_socket))
@@ -137,8 +135,10 @@ class Supervisor:
             return pid
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all of us; they are ours to judge
+                signal.signal(number, signal.SIG_IGN)
             for child in self._children.values():
                 if child.line is not None:
                     child.line.close()

@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +17,6 @@ from typing import NoReturn
 
 import uvloop
 
-import tls
 from director import Director, Shards
 from ldapmap import Directory, open_directory
 from proxy import control, privileges
@@ -30,13 +28,13 @@ from proxy.listening import Acceptor, Admit
 from proxy.log import open_session_log
 from proxy.memory import Trimmer
 from proxy.meters import Meters
+from proxy.outgoing import directory_context, login_context
 from proxy.protocols.failures import Kind
 from proxy.protocols.preauth import Offer
 from proxy.recognition import Recognition
 from proxy.relay import Relay
 from proxy.resolver import Resolver
 from proxy.session import Door, Services, Session
-from proxy.settings import Settings
 from proxy.whereabouts import unmapped
 
 #: Seconds between two sweeps over deadlines, the log and the heartbeat.
@@ -142,7 +140,7 @@ class Worker:
 
     def _make_services(self) -> Services:
         settings = self._settings
-        context = tls.backend_context(settings.backend_login.ca_file, settings.backend_login.verify)
+        context = login_context(settings.backend_login)
         return Services(
             settings=settings,
             dispatcher=self._dispatcher,
@@ -264,10 +262,8 @@ def run_worker(estate: Estate, slot: int, line: socket.socket) -> NoReturn:
     try:
         with open("/proc/self/comm", "w") as comm:
             comm.write(f"vestibule-w{slot}")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         estate.counters.workers[slot].start()
-        directory = open_directory(estate.settings.directory, _directory_context(estate.settings))
+        directory = open_directory(estate.settings.directory, directory_context(estate.settings.directory))
         privileges.drop(estate.settings.node)
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -281,8 +277,3 @@ def run_worker(estate: Estate, slot: int, line: socket.socket) -> NoReturn:
 
 async def _serve(estate: Estate, slot: int, directory: Directory, line: socket.socket) -> None:
     await Worker(estate, slot, directory, asyncio.get_running_loop()).run(line)
-
-
-def _directory_context(settings: Settings) -> ssl.SSLContext | None:
-    directory = settings.directory
-    return tls.backend_context(directory.ca_file, directory.tls_verify) if directory.kind == "ldap" else None

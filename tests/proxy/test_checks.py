@@ -11,7 +11,7 @@ import pytest
 
 from ldapmap import Finding
 from proxy import checks
-from proxy.checks import check_file, check_servers, directory_context
+from proxy.checks import check_file, check_servers
 from proxy.config import load
 from proxy.settings import Settings
 from tests.proxy.example import SMALLEST, good_settings, write_site
@@ -146,11 +146,3 @@ def test_a_name_that_leads_to_our_own_listener_is_a_loop(monkeypatch: pytest.Mon
     context = ssl.create_default_context()
     (finding,) = checks._backend(settings, context, settings.backends[0], "imap")
     assert finding.text == "here.example.org port 143 is this daemon's own listener: a loop"
-
-
-def test_only_a_directory_with_servers_needs_tls(tmp_path: Path) -> None:
-    assert directory_context(good_settings().directory) is None
-    text = SMALLEST.replace('kind = "ldif"', 'kind = "ldap"\nservers = ["ldaps://ldap.example.org"]\nbase = "dc=x"')
-    context = directory_context(good_settings(text.replace('file = "users.ldif"\n', "")).directory)
-    assert context is not None
-    assert context.verify_mode is ssl.CERT_REQUIRED
