@@ -9,12 +9,10 @@ late answer can never be taken for another user's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import ssl
-from collections import OrderedDict
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 from ldapmap.address import Address
 from ldapmap.ber import BerError
@@ -36,8 +34,7 @@ from ldapmap.messages import (
     unbind_request,
 )
 from ldapmap.results import SUCCESS, described
-
-_KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}  # seconds, seconds, probes
+from ldapmap.transport import Transport, connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +64,14 @@ class Encoder(Protocol):
     def encode(self, message_id: int, value: bytes) -> bytes: ...
 
 
+class Late(Unavailable):
+    """No answer in time, though the server answered others meanwhile."""
+
+
+class Silent(ServerFault):
+    """No answer in time, and nothing else was heard on the connection meanwhile."""
+
+
 class _Operation:
     """A request and those who wait for its result."""
 
@@ -81,7 +86,7 @@ class _Operation:
         self.heard = -1  # how many messages the connection had received when the request was sent
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """What both disciplines share. `closed` is True, for good, as soon as the connection is of no use."""
 
     def __init__(self, target: Target, deadlines: Deadlines) -> None:
@@ -89,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._target = target
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self._responses = Responses(target.message_limit)
         self._pending: dict[int, _Operation] = {}
         self._last_id = 0
@@ -102,12 +107,12 @@ class Connection(asyncio.Protocol):
 
     # --- operations ---
 
-    async def bind(self, dn: bytes, password: bytes) -> Result:
+    def bind(self, dn: bytes, password: bytes) -> Awaitable[Result]:
         """A simple bind with nothing else in progress. Whoever stops waiting for it closes the connection."""
         if self._pending:
             raise RuntimeError("a bind would abandon what is in progress")
         message_id = self._next_id()
-        return await self._serial(message_id, bind_request(message_id, dn, password), BIND_RESPONSE)
+        return self._serial(message_id, bind_request(message_id, dn, password), BIND_RESPONSE)
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Ask for TLS and start it. Anything the server says before TLS that is not its answer is a fault."""
@@ -117,11 +122,7 @@ class Connection(asyncio.Protocol):
             raise Misconfigured(f"{self}: StartTLS: {described(result)}")
         if not self._responses.empty:
             raise ServerFault(f"{self}: bytes between StartTLS and TLS")
-        transport = self._open_transport()
-        secure = await self._loop.start_tls(transport, self, context, server_hostname=self._target.address.host)
-        if secure is None:
-            raise ServerFault(f"{self}: the connection was lost while TLS began")
-        self._transport = secure
+        await self._open_transport().start_tls(context, self._target.address.host)
         self._upgrading = False
 
     def close(self, reason: str = "closed by us") -> None:
@@ -137,10 +138,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._end(reason)
 
-    # --- called by the event loop ---
+    def check(self) -> None:
+        """Raise ServerFault, which says why, if the connection is closed."""
+        self._open_transport()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    # --- called by the transport ---
+
+    def connection_made(self, transport: Transport) -> None:
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -170,7 +175,7 @@ class Connection(asyncio.Protocol):
             if response.kind != operation.expected:
                 raise BerError("an answer of the wrong kind")
             self._upgrading = response.kind == EXTENDED_RESPONSE and response.code == SUCCESS
-            self._finished(operation)
+            del self._pending[response.message_id]
             if not operation.future.done():
                 operation.future.set_result(response)
 
@@ -196,24 +201,21 @@ class Connection(asyncio.Protocol):
         """The server hangs if no message came at all since the request; else only this answer is late."""
         text = f"{self}: no answer within {self._deadlines.seconds:g} s"
         if operation.heard != self._heard:
-            return Unavailable(text)
+            return Late(text)
         self.abort("the server hangs")
-        return ServerFault(text)
+        return Silent(text)
 
     def _send(self, operation: _Operation) -> None:
+        transport = self._open_transport()
         operation.heard = self._heard
         self._pending[operation.message_id] = operation
-        self._open_transport().write(operation.request)
-
-    def _finished(self, operation: _Operation) -> None:
-        """Nothing more is expected for this operation."""
-        self._pending.pop(operation.message_id, None)
+        transport.write(operation.request)
 
     def _next_id(self) -> int:
         self._last_id = self._last_id % LARGEST_ID + 1
         return self._last_id
 
-    def _open_transport(self) -> asyncio.Transport:
+    def _open_transport(self) -> Transport:
         if self.closed or self._transport is None:
             raise ServerFault(f"{self}: {self._why or 'not connected'}", again=True)
         return self._transport
@@ -223,14 +225,11 @@ class Connection(asyncio.Protocol):
             return
         self.closed = True
         self._why = reason
-        operations = [*self._pending.values(), *self._queued()]
+        operations = list(self._pending.values())
         self._pending.clear()
         for operation in operations:
             if not operation.future.done():
                 operation.future.set_exception(ServerFault(f"{self}: {reason}", again=True))
-
-    def _queued(self) -> list[_Operation]:
-        return []
 
 
 class BindConnection(Connection):
@@ -238,46 +237,24 @@ class BindConnection(Connection):
 
 
 class SearchConnection(Connection):
-    """Many searches at a time, as the service identity. Above `search_outstanding` they wait for their turn here."""
-
-    def __init__(self, target: Target, deadlines: Deadlines) -> None:
-        super().__init__(target, deadlines)
-        self._waiting: OrderedDict[int, _Operation] = OrderedDict()
+    """Many searches at a time, as the service identity."""
 
     async def search(self, search: Encoder, value: bytes) -> tuple[Result, list[FoundEntry]]:
         """The result and at most two entries. Raises Unavailable or ServerFault."""
         message_id = self._next_id()
         request = search.encode(message_id, value)
         operation = _Operation(message_id, request, SEARCH_DONE, self._loop.create_future())
-        if len(self._pending) < self._target.search_outstanding:
-            self._send(operation)
-        else:
-            self._queue(operation)
+        self._send(operation)
         try:
             return await self._answer(operation), operation.entries
         except BaseException:
             self._abandon(operation)
             raise
 
-    def _queue(self, operation: _Operation) -> None:
-        if len(self._waiting) >= self._target.queue_limit:
-            raise Unavailable(f"{self}: {len(self._waiting)} searches are waiting already")
-        self._waiting[operation.message_id] = operation
-
-    def _finished(self, operation: _Operation) -> None:
-        self._pending.pop(operation.message_id, None)
-        if self._waiting and not self.closed:
-            self._send(self._waiting.popitem(last=False)[1])
-
     def _abandon(self, operation: _Operation) -> None:
         """Stop waiting. A late answer finds no operation of its number, which is not used again."""
-        self._waiting.pop(operation.message_id, None)
-        if operation.message_id in self._pending and self._transport is not None:
+        if self._pending.pop(operation.message_id, None) is not None and self._transport is not None:
             self._transport.write(abandon_request(self._next_id(), operation.message_id))
-            self._finished(operation)
-
-    def _queued(self) -> list[_Operation]:
-        return list(self._waiting.values())
 
 
 C = TypeVar("C", bound=Connection)
@@ -294,6 +271,7 @@ async def open_connection(kind: type[C], target: Target, deadlines: Deadlines, i
         async with asyncio.timeout(target.connect_timeout):
             await _connect(connection, target)
             await _introduce(connection, target, identity)
+            connection.check()
     except TimeoutError:
         connection.abort("not usable in time")
         raise ServerFault(f"{connection}: not usable within {target.connect_timeout:g} s") from None
@@ -307,16 +285,13 @@ async def open_connection(kind: type[C], target: Target, deadlines: Deadlines, i
 
 
 async def _connect(connection: Connection, target: Target) -> None:
-    loop, address = asyncio.get_running_loop(), target.address
-    if address.scheme == "ldapi":
-        await loop.create_unix_connection(lambda: connection, address.path)
-        return
-    context = target.context if address.scheme == "ldaps" else None
-    name = address.host if context else None
-    transport, _ = await loop.create_connection(
-        lambda: connection, address.host, address.port, ssl=context, server_hostname=name
-    )
-    _tune(transport.get_extra_info("socket"))
+    address = target.address
+    transport = Transport(await connect(address, target.connect_timeout), connection)
+    connection.connection_made(transport)
+    if address.scheme == "ldaps" and target.context is not None:
+        await transport.start_tls(target.context, address.host)
+    else:
+        transport.start()
 
 
 async def _introduce(connection: Connection, target: Target, identity: Identity | None) -> None:
@@ -326,12 +301,3 @@ async def _introduce(connection: Connection, target: Target, identity: Identity 
         result = await connection.bind(identity.dn, identity.password)
         if result.code != SUCCESS:
             raise Misconfigured(f"{connection}: {identity.dn.decode()!r} is refused: {described(result)}")
-
-
-def _tune(raw: socket.socket) -> None:
-    """Small requests leave at once, and a peer that vanished is noticed while nobody asks it anything."""
-    with contextlib.suppress(OSError):  # the peer may have gone already: the next use will tell
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE.items():
-            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -73,7 +73,7 @@ Response = FoundEntry | Result | Other
 
 
 class SearchTemplate:
-    """A search for `attribute` = some value below `base`, encoded but for the value.
+    """A search for some value of any of `names` below `base`, encoded but for the value.
 
     It returns at most `SIZE_LIMIT` entries, follows no alias, and asks for `attributes` only. An `extra` filter has to
     match as well; `(objectClass=*)`, which matches every entry, is left out.
@@ -83,17 +83,20 @@ class SearchTemplate:
         self,
         base: str,
         scope: Literal["one", "subtree"],
-        attribute: str,
+        names: Sequence[str],
         extra: Filter | None,
         attributes: Sequence[str],
     ) -> None:
-        self._head = _search_head(base, scope, SIZE_LIMIT)
+        self._head = search_head(base, scope, SIZE_LIMIT)
         self._extra = b"" if extra is None or extra == Present(b"objectClass") else extra.encode()
-        self._attribute = octet_string(attribute.encode())
+        self._names = [octet_string(name.encode()) for name in names]
         self._attributes = _attribute_list(attributes)
 
     def encode(self, message_id: int, value: bytes) -> bytes:
-        condition = wrap(b"\xa3", self._attribute + wrap(b"\x04", value))
+        asserted = wrap(b"\x04", value)
+        condition = b"".join([wrap(b"\xa3", name + asserted) for name in self._names])
+        if len(self._names) > 1:
+            condition = wrap(b"\xa1", condition)
         if self._extra:
             condition = wrap(b"\xa0", self._extra + condition)
         operation = wrap(b"\x63", self._head + condition + self._attributes)
@@ -105,7 +108,7 @@ class BaseProbe:
 
     def __init__(self, base: str) -> None:
         any_entry = Present(b"objectClass").encode()
-        self._request = wrap(b"\x63", _search_head(base, "base", 1) + any_entry + _attribute_list(["1.1"]))
+        self._request = wrap(b"\x63", search_head(base, "base", 1) + any_entry + _attribute_list(["1.1"]))
 
     def encode(self, message_id: int, value: bytes) -> bytes:
         return _message(message_id, self._request)
@@ -133,7 +136,8 @@ def _message(message_id: int, content: bytes) -> bytes:
     return wrap(b"\x30", integer(message_id) + content)
 
 
-def _search_head(base: str, scope: str, size_limit: int) -> bytes:
+def search_head(base: str, scope: Literal["base", "one", "subtree"], size_limit: int) -> bytes:
+    """The parts of a SearchRequest before the filter; `size_limit` 0: as many entries as there are."""
     enumerated = b"\x0a"
     return (
         octet_string(base.encode())
@@ -153,10 +157,14 @@ def _attribute_list(names: Sequence[str]) -> bytes:
 
 
 class Responses:
-    """Cuts a stream into messages and decodes them; holds at most one unfinished message of at most `limit` bytes."""
+    """Cuts a stream into messages and decodes them; holds at most one unfinished message of at most `limit` bytes.
 
-    def __init__(self, limit: int) -> None:
+    `read` takes the place of `decode` where more is wanted of a message.
+    """
+
+    def __init__(self, limit: int, read: Callable[[bytes, int, int], Response] | None = None) -> None:
         self._limit = limit
+        self._decode = read or decode
         self._rest = bytearray()
         self._needed = 0
 
@@ -184,7 +192,7 @@ class Responses:
                 self._rest += data[at:]
                 self._needed = stop - at
                 break
-            responses.append(decode(data, start, stop))
+            responses.append(self._decode(data, start, stop))
             at = stop
         return responses
 

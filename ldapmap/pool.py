@@ -3,214 +3,165 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
-from ldapmap.breaker import Breaker
-from ldapmap.connection import (
-    BindConnection,
-    Encoder,
-    Identity,
-    SearchConnection,
-    Target,
-    open_connection,
-)
-from ldapmap.deadlines import Deadlines
-from ldapmap.errors import DirectoryError, ServerFault, Unavailable
-from ldapmap.messages import FoundEntry, Result
-from ldapmap.results import bind_verdict, search_verdict
+from ldapmap.connection import BindConnection, SearchConnection
+from ldapmap.errors import ServerFault, Unavailable
+from ldapmap.opener import Opener
+from ldapmap.turns import Turns
+from ldapmap.window import Window
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOptions:
-    """What a server needs to know beside its address. `identity` None: search anonymously, without a bind."""
-
-    identity: Identity | None
-    bind_connections: int
-    longest_pause: float
-    """Seconds."""
-
-
-class Server:
-    """One directory server. It opens connections when they are needed and keeps them."""
-
-    def __init__(self, target: Target, options: ServerOptions, deadlines: Deadlines) -> None:
-        self.breaker = Breaker(options.longest_pause)
-        self._target = target
-        self._identity = options.identity
-        self._deadlines = deadlines
-        self._loop = asyncio.get_running_loop()
-        self._binds = BindPool(target, options.bind_connections, deadlines)
-        self._searching: SearchConnection | None = None
-        self._opening = asyncio.Lock()
-        self._open_failures = 0
-        self._closed = False
-
-    def __str__(self) -> str:
-        return str(self._target.address)
-
-    async def search(self, search: Encoder, value: bytes) -> list[FoundEntry]:
-        """At most two entries. Raises AmbiguousUser or Unavailable."""
-        try:
-            connection = self._searching
-            if connection is None or connection.closed:
-                connection = await self._open_searching()
-            result, entries = await connection.search(search, value)
-            self._judge(search_verdict(result))
-        except ServerFault as fault:
-            self._failed(fault)
-            raise
-        return entries
-
-    async def bind(self, dn: bytes, password: bytes) -> None:
-        """Return when the server accepts the password; raise what `results.bind_verdict` says when it does not."""
-        try:
-            self._judge(bind_verdict(await self._binds.bind(dn, password)))
-        except ServerFault as fault:
-            self._failed(fault)
-            raise
-
-    async def probe(self, search: Encoder) -> bool:
-        """Whether the server answers a search at all; the breaker learns it."""
-        try:
-            await self.search(search, b"")
-        except DirectoryError as fault:
-            if self.breaker.down:
-                self.breaker.probe_failed(self._loop.time())
-            else:
-                _log.warning("directory server %s answers, but: %s", self, fault.reason)
-            return not self.breaker.down
-        return True
-
-    def close(self) -> None:
-        """Close every connection; whoever waits, or still comes, hears ServerFault."""
-        self._closed = True
-        self._binds.close()
-        if self._searching is not None:
-            self._searching.close()
-
-    async def _open_searching(self) -> SearchConnection:
-        """One attempt for all who need it: those who waited while it failed do not each try again."""
-        failures = self._open_failures
-        async with self._opening:
-            if self._searching is not None and not self._searching.closed:
-                return self._searching
-            if self._closed:
-                raise ServerFault("closed by us")
-            if self._open_failures != failures:
-                raise ServerFault(f"{self}: no connection, as another login has just found")
-            try:
-                self._searching = await self._connect()
-            except Unavailable as fault:
-                self._open_failures += 1
-                self._failed(fault)
-                raise
-            return self._searching
-
-    async def _connect(self) -> SearchConnection:
-        connection = await open_connection(SearchConnection, self._target, self._deadlines, self._identity)
-        if self._closed:
-            connection.close()
-        return connection
-
-    def _failed(self, fault: Unavailable) -> None:
-        if self.breaker.failed(self._loop.time()):
-            _log.warning("directory server %s failed: %s", self, fault.reason)
-
-    def _judge(self, verdict: DirectoryError | None) -> None:
-        """Whatever a server answers, it is up; unless the answer is that it is not."""
-        if self.breaker.down and not isinstance(verdict, ServerFault):
-            self.breaker.answered()
-            _log.warning("directory server %s answers again", self)
-        if verdict is not None:
-            raise verdict
+_PAUSE = 1.0  # seconds without another attempt after one failed, as long as other connections do the work
 
 
 class BindPool:
-    """Serial connections, at most `size` of them, opened when all others are busy.
+    """Serial connections, at most `size` of them, opened one after the other while all others are busy.
 
-    A connection that becomes free is handed to whoever has waited longest. When it can no longer be used, its place is
-    handed on instead, and the one who waited opens a new one.
+    Who finds none idle waits for the next that becomes free, new or not. When the last is lost and no new one can be
+    opened, everybody who waits hears why.
     """
 
-    def __init__(self, target: Target, size: int, deadlines: Deadlines) -> None:
-        self._target = target
+    def __init__(
+        self, size: int, turns: Turns[BindConnection], attempt: Callable[[], Awaitable[BindConnection]]
+    ) -> None:
         self._size = size
-        self._deadlines = deadlines
+        self._turns = turns
+        self._opener = Opener(attempt, self._opened, self._failed)
         self._loop = asyncio.get_running_loop()
-        self._free_places = size
         self._idle: list[BindConnection] = []
         self._open: set[BindConnection] = set()
-        self._waiting: OrderedDict[asyncio.Future[BindConnection | None], None] = OrderedDict()
+        self._resume_at = 0.0
         self._closed = False
 
-    async def bind(self, dn: bytes, password: bytes) -> Result:
-        """The server's result. Raises Unavailable when there was no turn or no answer in time."""
-        connection = self._idle.pop() if self._idle else await self._turn()
-        try:
-            if connection is None or connection.closed:
-                connection = await self._connect()
-            return await connection.bind(dn, password)
-        finally:
-            self._give_back(connection)
+    @property
+    def open(self) -> int:
+        return sum(not connection.closed for connection in self._open)
 
-    def close(self) -> None:
-        """Close every connection; whoever waits, or still comes, hears ServerFault."""
-        self._closed = True
-        for connection in self._open:
-            connection.close()
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(ServerFault("closed by us"))
+    @property
+    def busy(self) -> int:
+        return self.open - sum(not connection.closed for connection in self._idle)
 
-    async def _turn(self) -> BindConnection | None:
-        """A connection, or the place for a new one."""
-        if not self._free_places:
-            return await self._wait()
-        self._free_places -= 1
+    @property
+    def waiting(self) -> int:
+        return len(self._turns)
+
+    def take(self) -> BindConnection | None:
+        """A connection that is free now. Whoever gets one has to give it back."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+            self._open.discard(connection)
         return None
 
-    async def _wait(self) -> BindConnection | None:
-        if len(self._waiting) >= self._target.queue_limit:
-            raise Unavailable(f"{self._target.address}: {len(self._waiting)} binds are waiting already")
-        future: asyncio.Future[BindConnection | None] = self._loop.create_future()
-        self._waiting[future] = None
-        self._deadlines.add(future)
-        try:
-            return await future
-        except TimeoutError:
-            seconds = self._deadlines.seconds
-            raise Unavailable(f"{self._target.address}: no bind connection was free for {seconds:g} s") from None
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._give_back(future.result())  # it was handed to us, and we are leaving
-            raise
-        finally:
-            self._waiting.pop(future, None)
-            self._deadlines.discard(future)
-
-    def _give_back(self, connection: BindConnection | None) -> None:
-        if connection is not None and connection.closed:
-            self._open.discard(connection)
-            connection = None
-        while self._waiting:
-            future = self._waiting.popitem(last=False)[0]
-            if not future.done():
-                future.set_result(connection)
-                return
-        if connection is None:
-            self._free_places += 1
-        else:
-            self._idle.append(connection)
-
-    async def _connect(self) -> BindConnection:
+    async def wait(self) -> BindConnection:
+        """A connection as soon as one is free and it is our turn. Raises Unavailable."""
         if self._closed:
             raise ServerFault("closed by us")
-        connection = await open_connection(BindConnection, self._target, self._deadlines)
-        self._open.add(connection)
-        if self._closed:  # meanwhile
+        self._grow(1)
+        return await self._turns.wait(self.give_back)
+
+    def give_back(self, connection: BindConnection) -> None:
+        """Hand it to whoever waits; a closed one makes room for another."""
+        if connection.closed:
+            self._open.discard(connection)
+        elif not self._turns.give(connection):
+            self._idle.append(connection)
+            return
+        self._grow(len(self._turns))
+
+    def turn_away(self, fault: Unavailable) -> None:
+        """Whoever waits need not wait any longer, because of this."""
+        self._turns.turn_away(fault)
+
+    async def close(self) -> None:
+        """Close every connection; whoever waits, or still comes, hears ServerFault."""
+        self._closed = True
+        await self._opener.close()
+        for connection in self._open:
             connection.close()
+        self.turn_away(ServerFault("closed by us"))
+
+    def _grow(self, wanted: int) -> None:
+        if not wanted or self._closed or len(self._open) >= self._size:
+            return
+        if not self._open or self._loop.time() >= self._resume_at:
+            self._opener.start()
+
+    def _opened(self, connection: BindConnection) -> None:
+        self._open.add(connection)
+        self.give_back(connection)
+
+    def _failed(self, fault: Unavailable) -> None:
+        self._resume_at = self._loop.time() + _PAUSE
+        if not self.open:
+            self.turn_away(fault)
+
+
+class SearchPool:
+    """The one connection for all searches; beyond its window they wait here."""
+
+    def __init__(
+        self, window: Window, turns: Turns[SearchConnection], attempt: Callable[[], Awaitable[SearchConnection]]
+    ) -> None:
+        self.outstanding = 0
+        self._window = window
+        self._turns = turns
+        self._opener = Opener(attempt, self._opened, self._turns.turn_away)
+        self._connection: SearchConnection | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._turns)
+
+    def take(self) -> SearchConnection | None:
+        """The connection, if one more search may be sent now. Whoever gets it has to give it back."""
+        connection = self._connection
+        if connection is None or connection.closed or self.outstanding >= self._window.size:
+            return None
+        self.outstanding += 1
         return connection
+
+    async def wait(self) -> SearchConnection:
+        """The connection as soon as it is our turn. Raises Unavailable."""
+        if self._closed:
+            raise ServerFault("closed by us")
+        self._open_if_lost()
+        return await self._turns.wait(self.give_back)
+
+    def give_back(self, connection: SearchConnection, seconds: float | None = None) -> None:
+        """One search is over, `seconds` after it was sent; without them nothing is learned from it."""
+        self.outstanding -= 1
+        others_wait = bool(self._turns)
+        if seconds is not None:
+            self._window.answered(seconds, others_wait)
+        if others_wait:
+            self._serve()
+
+    def turn_away(self, fault: Unavailable) -> None:
+        """Whoever waits need not wait any longer, because of this."""
+        self._turns.turn_away(fault)
+
+    async def close(self) -> None:
+        """Close the connection; whoever waits, or still comes, hears ServerFault."""
+        self._closed = True
+        await self._opener.close()
+        if self._connection is not None:
+            self._connection.close()
+        self.turn_away(ServerFault("closed by us"))
+
+    def _serve(self) -> None:
+        while self._turns and (connection := self.take()) is not None:
+            if not self._turns.give(connection):
+                self.outstanding -= 1
+        if self._turns:
+            self._open_if_lost()
+
+    def _open_if_lost(self) -> None:
+        if not self._closed and (self._connection is None or self._connection.closed):
+            self._opener.start()
+
+    def _opened(self, connection: SearchConnection) -> None:
+        self._connection = connection
+        self._serve()

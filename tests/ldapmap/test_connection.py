@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 
 from ldapmap.address import parse_address
-from ldapmap.connection import BindConnection, Connection, Identity, SearchConnection, Target, open_connection
+from ldapmap.connection import (
+    BindConnection,
+    Connection,
+    Identity,
+    Late,
+    SearchConnection,
+    Silent,
+    Target,
+    open_connection,
+)
 from ldapmap.deadlines import Deadlines
-from ldapmap.errors import Misconfigured, ServerFault, Unavailable
+from ldapmap.errors import Misconfigured, ServerFault
 from ldapmap.messages import BaseProbe
 from tests.ldapmap import oracle
 from tests.ldapmap.fake import (
@@ -184,21 +193,6 @@ async def test_a_server_without_starttls_is_not_used_without_it(trusting: ssl.SS
         assert b"secret" not in b"".join(request.raw for request in server.requests)
 
 
-async def test_a_connection_lost_while_tls_begins_is_a_fault(
-    trusting: ssl.SSLContext, deadlines: Deadlines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def lost(*args: object, **more: object) -> None:
-        return None
-
-    async def script(request: Request, conversation: Conversation) -> None:
-        conversation.send(extended_result(request, 0))
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "start_tls", lost)
-    async with fake_server(script) as server:
-        with pytest.raises(ServerFault, match="lost while TLS began"):
-            await open_connection(SearchConnection, target(server.url, trusting, starttls=True), deadlines)
-
-
 # --- opening ---
 
 
@@ -234,15 +228,6 @@ async def test_giving_up_while_connecting_leaves_no_connection_behind(deadlines:
             await server.conversations[0].writer.wait_closed()
 
 
-async def test_small_requests_are_not_held_back_and_dead_peers_are_noticed(deadlines: Deadlines) -> None:
-    async with fake_server(ordinary) as server, connected(server, deadlines) as connection:
-        assert connection._transport is not None
-        raw = connection._transport.get_extra_info("socket")
-        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
-
-
 def test_an_identity_does_not_print_its_password() -> None:
     assert "secret" not in repr(Identity(b"cn=service", b"secret"))
 
@@ -259,31 +244,10 @@ async def test_a_connection_with_searches_in_progress_is_never_bound(deadlines: 
         search.cancel()
 
 
-async def test_searches_beyond_the_limit_wait_and_beyond_the_queue_are_refused(deadlines: Deadlines) -> None:
-    held: list[tuple[Request, Conversation]] = []
-
-    async def script(request: Request, conversation: Conversation) -> None:
-        held.append((request, conversation))
-
-    async with fake_server(script) as server, connected(server, deadlines) as connection:
-        searches = [asyncio.ensure_future(connection.search(PROBE, b"")) for _ in range(5)]
-        with pytest.raises(Unavailable, match="2 searches are waiting already"):
-            await searches[4]
-        await server.seen(lambda server: len(held) == 2)
-        searches[2].cancel()
-        for number in range(3):
-            await server.seen(lambda server, number=number: len(held) > number)  # type: ignore[misc]
-            request, conversation = held[number]
-            conversation.send(search_done(request))
-        results = await asyncio.gather(*searches[:4], return_exceptions=True)
-        assert [type(result) for result in results] == [tuple, tuple, asyncio.CancelledError, tuple]
-        assert len(server.requests) == 3
-
-
-async def test_searches_that_wait_hear_of_a_lost_connection_too(deadlines: Deadlines) -> None:
+async def test_every_search_in_progress_hears_of_a_lost_connection(deadlines: Deadlines) -> None:
     async with fake_server(silent) as server, connected(server, deadlines) as connection:
         searches = [asyncio.ensure_future(connection.search(PROBE, b"")) for _ in range(4)]
-        await server.seen(lambda server: len(server.requests) == 2)
+        await server.seen(lambda server: len(server.requests) == 4)
         server.conversations[0].close()
         for search in searches:
             with pytest.raises(ServerFault) as fault:
@@ -292,6 +256,25 @@ async def test_searches_that_wait_hear_of_a_lost_connection_too(deadlines: Deadl
         assert connection.closed
         with pytest.raises(ServerFault):
             await connection.search(PROBE, b"")
+
+
+async def test_an_answer_that_is_late_is_told_from_a_server_that_is_silent() -> None:
+    async def script(request: Request, conversation: Conversation) -> None:
+        if len(server.requests) == 2:
+            conversation.send(search_done(request))
+
+    short = Deadlines(0.05)
+    async with fake_server(script) as server, connected(server, short) as connection:
+        late = asyncio.ensure_future(connection.search(PROBE, b""))
+        await server.seen(lambda server: len(server.requests) == 1)
+        await connection.search(PROBE, b"")
+        with pytest.raises(Late):
+            await late
+        assert not connection.closed
+        with pytest.raises(Silent):
+            await connection.search(PROBE, b"")
+        assert connection.closed
+    short.close()
 
 
 async def test_closing_says_goodbye_and_ends_what_is_in_progress(deadlines: Deadlines) -> None:

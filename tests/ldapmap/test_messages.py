@@ -61,7 +61,7 @@ def read(data: bytes) -> Response:
 
 @given(IDS, st.binary(min_size=1, max_size=300), st.sampled_from(["one", "subtree"]))
 def test_a_search_is_encoded_as_ldap3_does(message_id: int, value: bytes, scope: Any) -> None:
-    template = SearchTemplate("ou=people,dc=example", scope, "uid", None, ["uid", "mailHost"])
+    template = SearchTemplate("ou=people,dc=example", scope, ["uid"], None, ["uid", "mailHost"])
     condition = f"(uid={escape_bytes(value)})"
     expected = oracle.search_request(message_id, "ou=people,dc=example", scope, condition, ["uid", "mailHost"], 2)
     assert template.encode(message_id, value) == expected
@@ -70,23 +70,33 @@ def test_a_search_is_encoded_as_ldap3_does(message_id: int, value: bytes, scope:
 @given(IDS, st.binary(min_size=1, max_size=300))
 def test_a_search_with_a_filter_of_its_own_is_encoded_as_ldap3_does(message_id: int, value: bytes) -> None:
     extra = "(&(objectClass=person)(!(status=locked*)))"
-    template = SearchTemplate("dc=x", "subtree", "mail", parse_filter(extra), ["mail"])
+    template = SearchTemplate("dc=x", "subtree", ["mail"], parse_filter(extra), ["mail"])
     condition = f"(&{extra}(mail={escape_bytes(value)}))"
     assert template.encode(message_id, value) == oracle.search_request(
         message_id, "dc=x", "subtree", condition, ["mail"], 2
     )
 
 
+@given(IDS, st.binary(min_size=1, max_size=300), st.sampled_from(["", "(status=active)"]))
+def test_a_search_by_several_names_is_encoded_as_ldap3_does(message_id: int, value: bytes, extra: str) -> None:
+    names = ["uid", "mail", "mailLocalAddress"]
+    template = SearchTemplate("dc=x", "one", names, parse_filter(extra) if extra else None, ["uid"])
+    condition = "(|" + "".join(f"({name}={escape_bytes(value)})" for name in names) + ")"
+    if extra:
+        condition = f"(&{extra}{condition})"
+    assert template.encode(message_id, value) == oracle.search_request(message_id, "dc=x", "one", condition, ["uid"], 2)
+
+
 def test_a_filter_that_every_entry_matches_is_left_out() -> None:
-    bare = SearchTemplate("dc=x", "one", "uid", None, ["uid"])
-    assert SearchTemplate("dc=x", "one", "uid", parse_filter("(objectClass=*)"), ["uid"]).encode(
+    bare = SearchTemplate("dc=x", "one", ["uid"], None, ["uid"])
+    assert SearchTemplate("dc=x", "one", ["uid"], parse_filter("(objectClass=*)"), ["uid"]).encode(
         1, b"a"
     ) == bare.encode(1, b"a")
 
 
 @pytest.mark.parametrize("value", INJECTIONS)
 def test_no_value_changes_the_shape_of_a_search(value: bytes) -> None:
-    template = SearchTemplate("dc=x", "subtree", "uid", parse_filter("(a=b)"), ["uid"])
+    template = SearchTemplate("dc=x", "subtree", ["uid"], parse_filter("(a=b)"), ["uid"])
     head = b"\x04\x04dc=x\x0a\x01\x02\x0a\x01\x00\x02\x01\x02\x02\x01\x00\x01\x01\x00"
     condition = wrap(b"\xa3", b"\x04\x03uid" + octet_string(value))
     condition = wrap(b"\xa0", b"\xa3\x06\x04\x01a\x04\x01b" + condition)

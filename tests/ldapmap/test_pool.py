@@ -1,270 +1,317 @@
-"""Connections of one server: turns are bounded, handed on, and never lost."""
+"""Connections of one server: they are opened one after the other, handed on in order, and never lost."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from ldapmap.connection import BindConnection, Identity, open_connection
 from ldapmap.deadlines import Deadlines
-from ldapmap.errors import ServerFault, Unavailable, WrongPassword
-from ldapmap.messages import BaseProbe
-from ldapmap.pool import BindPool, Server, ServerOptions
-from tests.ldapmap.fake import BIND, Conversation, FakeServer, Request, bind_result, fake_server, ordinary, search_done
-from tests.ldapmap.test_connection import target
-
-PROBE = BaseProbe("dc=x")
-OPTIONS = ServerOptions(identity=Identity(b"cn=service", b"x"), bind_connections=2, longest_pause=1.0)
+from ldapmap.errors import ServerFault
+from ldapmap.pool import BindPool, SearchPool
+from ldapmap.turns import Turns
+from ldapmap.window import Window
 
 
-class Held:
-    """Binds that are answered when the test says so."""
+class Wire:
+    """A connection that does nothing but be open or closed."""
 
-    def __init__(self) -> None:
-        self.binds: list[tuple[Request, Conversation]] = []
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.closed = False
 
-    async def script(self, request: Request, conversation: Conversation) -> None:
-        self.binds.append((request, conversation))
-
-    def answer(self, number: int, code: int = 0) -> None:
-        request, conversation = self.binds[number]
-        conversation.send(bind_result(request, code))
+    def close(self) -> None:
+        self.closed = True
 
 
-@contextlib.asynccontextmanager
-async def bind_pool(server: FakeServer, size: int, seconds: float = 5.0, **changes: Any) -> AsyncIterator[BindPool]:
-    deadlines = Deadlines(seconds)
-    pool = BindPool(target(server.url, **changes), size, deadlines)
-    try:
-        yield pool
-    finally:
-        pool.close()
-        deadlines.close()
+class Site:
+    """A server whose connections open, or fail to, when the test says so."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self.attempts: list[asyncio.Future[Any]] = []
+        self.turns = Turns[Any]("ldap://a:389", 100, deadlines, lambda seconds: None)
+
+    async def attempt(self) -> Any:
+        self.attempts.append(asyncio.get_running_loop().create_future())
+        return await self.attempts[-1]
+
+    async def open(self) -> Wire:
+        """The attempt in progress succeeds."""
+        await settled()
+        wire = Wire(len(self.attempts))
+        self.attempts[-1].set_result(wire)
+        await settled()
+        return wire
+
+    async def fail(self) -> None:
+        """The attempt in progress fails."""
+        await settled()
+        self.attempts[-1].set_exception(ServerFault("refused"))
+        await settled()
 
 
-@contextlib.asynccontextmanager
-async def server_on(fake: FakeServer, seconds: float = 5.0, **changes: Any) -> AsyncIterator[Server]:
-    deadlines = Deadlines(seconds)
-    server = Server(target(fake.url, **changes), OPTIONS, deadlines)
-    try:
-        yield server
-    finally:
-        server.close()
-        deadlines.close()
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
-def bind(pool: BindPool, name: str) -> "asyncio.Task[Any]":
-    return asyncio.ensure_future(pool.bind(name.encode(), b"password"))
+@pytest.fixture
+async def deadlines() -> AsyncIterator[Deadlines]:
+    deadlines = Deadlines(5.0)
+    yield deadlines
+    deadlines.close()
 
 
-async def test_each_connection_has_one_bind_at_a_time_and_the_longest_waiting_is_next() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 2) as pool:
-        tasks = [bind(pool, f"cn={number}") for number in range(4)]
-        for number in range(4):
-            await server.seen(lambda server: len(held.binds) >= min(4, number + 2))  # noqa: B023
-            held.answer(number)
-        await asyncio.gather(*tasks)
-        assert len(server.conversations) == 2
-        assert sorted(b"cn=2" in request for request in server.requests[2:]) == [False, True]
-        assert b"cn=2" in server.requests[2]
+@pytest.fixture
+async def site(deadlines: Deadlines) -> Site:
+    return Site(deadlines)
 
 
-async def test_more_than_the_queue_holds_are_refused_at_once() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1, queue_limit=1) as pool:
-        first, second = bind(pool, "cn=1"), bind(pool, "cn=2")
-        await server.seen(lambda server: bool(held.binds))
-        with pytest.raises(Unavailable, match="1 binds are waiting already"):
-            await pool.bind(b"cn=3", b"password")
-        held.answer(0)
-        await server.seen(lambda server: len(held.binds) == 2)
-        held.answer(1)
-        await asyncio.gather(first, second)
+@pytest.fixture
+async def binds(site: Site) -> AsyncIterator[BindPool]:
+    pool = BindPool(2, site.turns, site.attempt)
+    yield pool
+    await pool.close()
 
 
-async def test_waiting_for_a_turn_ends() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1, seconds=0.05) as pool:
-        results = await asyncio.gather(bind(pool, "cn=1"), bind(pool, "cn=2"), return_exceptions=True)
-        assert isinstance(results[0], ServerFault)
-        assert isinstance(results[1], Unavailable)
+def waiter(pool: BindPool | SearchPool) -> "asyncio.Task[Any]":
+    async def wait() -> Any:
+        return pool.take() or await pool.wait()
+
+    return asyncio.ensure_future(wait())
 
 
-async def test_a_turn_that_was_handed_to_somebody_who_leaves_goes_to_the_next() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1) as pool:
-        first, leaving, staying = bind(pool, "cn=1"), bind(pool, "cn=2"), bind(pool, "cn=3")
-        await server.seen(lambda server: bool(held.binds))
-        pool._give_back(None)
-        leaving.cancel()  # after it was handed the place, and before it could take it
-        await server.seen(lambda server: len(held.binds) == 2)
-        assert b"cn=3" in held.binds[1][0]
-        held.answer(0)
-        held.answer(1)
-        await asyncio.gather(first, staying)
-        assert leaving.cancelled()
+# --- binds ---
 
 
-async def test_somebody_who_leaves_the_queue_is_not_waited_for() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1) as pool:
-        first, leaving, staying = bind(pool, "cn=1"), bind(pool, "cn=2"), bind(pool, "cn=3")
-        await server.seen(lambda server: bool(held.binds))
-        leaving.cancel()
-        held.answer(0)
-        await server.seen(lambda server: len(held.binds) == 2)
-        held.answer(1)
-        await asyncio.gather(first, staying)
-        assert leaving.cancelled()
+async def test_connections_are_opened_one_after_the_other_while_somebody_waits(site: Site, binds: BindPool) -> None:
+    tasks = [waiter(binds) for _ in range(4)]
+    await settled()
+    assert (len(site.attempts), binds.waiting) == (1, 4)
+    first = await site.open()
+    assert await tasks[0] is cast(Any, first)
+    assert len(site.attempts) == 2
+    second = await site.open()
+    assert await tasks[1] is cast(Any, second)
+    assert (len(site.attempts), binds.open, binds.busy, binds.waiting) == (2, 2, 2, 2)
+    binds.give_back(cast(Any, second))
+    binds.give_back(cast(Any, first))
+    assert [await task for task in tasks[2:]] == [second, first]
+    assert len(site.attempts) == 2
 
 
-async def test_a_lost_connections_place_is_handed_on_and_a_new_one_opened() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1) as pool:
-        first, second = bind(pool, "cn=1"), bind(pool, "cn=2")
-        await server.seen(lambda server: bool(held.binds))
-        server.conversations[0].close()
-        with pytest.raises(ServerFault):
-            await first
-        await server.seen(lambda server: len(held.binds) == 2)
-        held.answer(1)
-        assert (await second).code == 0
-        assert len(server.conversations) == 2
+async def test_a_free_connection_is_taken_at_once_and_none_is_opened(site: Site, binds: BindPool) -> None:
+    task = waiter(binds)
+    wire = cast(Any, await site.open())
+    binds.give_back(await task)
+    assert (binds.open, binds.busy) == (1, 0)
+    assert binds.take() is wire
+    assert binds.take() is None
+    assert len(site.attempts) == 1
 
 
-async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
-    async with fake_server(ordinary) as server, bind_pool(server, 1) as pool:
-        await pool.bind(b"cn=1", b"x")
-        server.conversations[0].close()
-        (idle,) = pool._idle
-        async with asyncio.timeout(5):
-            while not idle.closed:
-                await asyncio.sleep(0)
-        assert (await pool.bind(b"cn=2", b"x")).code == 0
-        assert len(server.conversations) == 2
+async def test_who_waits_for_a_new_connection_takes_an_old_one_that_becomes_free(site: Site, binds: BindPool) -> None:
+    first = waiter(binds)
+    wire = cast(Any, await site.open())
+    await first
+    second = waiter(binds)
+    await settled()
+    assert len(site.attempts) == 2
+    binds.give_back(wire)
+    assert await second is wire
+    await site.open()  # it is kept for the next
+    assert (binds.open, binds.busy) == (2, 1)
 
 
-async def test_a_place_is_not_lost_when_no_connection_can_be_opened() -> None:
-    async with fake_server(ordinary) as server:
-        pass
-    async with bind_pool(server, 1) as pool:
-        for _ in range(3):
-            with pytest.raises(ServerFault):
-                await pool.bind(b"cn=1", b"x")
+async def test_a_connection_that_was_lost_while_idle_is_replaced(site: Site, binds: BindPool) -> None:
+    task = waiter(binds)
+    wire = cast(Any, await site.open())
+    binds.give_back(await task)
+    wire.closed = True
+    assert (binds.open, binds.busy) == (0, 0)
+    task = waiter(binds)
+    assert await site.open() is await task
 
 
-async def test_closing_ends_those_who_wait_and_those_who_come() -> None:
-    held = Held()
-    async with fake_server(held.script) as server, bind_pool(server, 1) as pool:
-        first, second = bind(pool, "cn=1"), bind(pool, "cn=2")
-        await server.seen(lambda server: bool(held.binds))
-        pool.close()
-        pool.close()
-        for task in (first, second, bind(pool, "cn=3")):
-            with pytest.raises(ServerFault, match="closed by us"):
-                await task
+async def test_the_place_of_a_connection_that_was_lost_in_use_is_free_for_a_new_one(
+    site: Site, binds: BindPool
+) -> None:
+    tasks = [waiter(binds) for _ in range(3)]
+    wires = [cast(Any, await site.open()), cast(Any, await site.open())]
+    wires[0].closed = True
+    binds.give_back(wires[0])
+    assert await site.open() is await tasks[2]
 
 
-async def test_a_connection_that_is_opened_while_the_pool_closes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def open_and_close(*args: Any) -> BindConnection:
-        connection = await open_connection(BindConnection, *args[1:])
-        pool.close()
-        return connection
+async def test_when_nothing_is_open_a_failed_attempt_is_the_answer_to_all(site: Site, binds: BindPool) -> None:
+    tasks = [waiter(binds) for _ in range(3)]
+    await site.fail()
+    for task in tasks:
+        with pytest.raises(ServerFault, match="refused"):
+            await task
+    assert len(site.attempts) == 1
+    task = waiter(binds)  # nobody is refused because of what others have met
+    assert await site.open() is await task
 
-    monkeypatch.setattr("ldapmap.pool.open_connection", open_and_close)
-    async with fake_server(ordinary) as server, bind_pool(server, 1) as pool:
+
+async def test_when_some_are_open_a_failed_attempt_only_means_to_wait_for_these(site: Site, binds: BindPool) -> None:
+    first, second = waiter(binds), waiter(binds)
+    wire = cast(Any, await site.open())
+    await site.fail()
+    assert await first is wire
+    assert not second.done()
+    third = waiter(binds)
+    await settled()
+    assert len(site.attempts) == 2  # and the next attempt has time
+    binds.give_back(wire)
+    assert await second is wire
+    wire.closed = True
+    binds.give_back(wire)
+    assert await site.open() is await third  # but not if nothing else is left
+
+
+async def test_a_login_that_leaves_takes_no_connection_with_it(site: Site, binds: BindPool) -> None:
+    leaving, staying = waiter(binds), waiter(binds)
+    await settled()
+    leaving.cancel()
+    assert await site.open() is await staying
+    third = waiter(binds)
+    await settled()
+    wire = Wire(2)
+    site.attempts[-1].set_result(wire)
+    binds._opened(cast(Any, wire))
+    third.cancel()  # after it was given the connection, and before it could take it
+    await settled()
+    assert third.cancelled()
+    assert binds.take() is cast(Any, wire)
+
+
+async def test_binds_are_turned_away_together(site: Site, binds: BindPool) -> None:
+    tasks = [waiter(binds) for _ in range(3)]
+    await settled()
+    binds.turn_away(ServerFault("ask another"))
+    for task in tasks:
+        with pytest.raises(ServerFault, match="ask another"):
+            await task
+
+
+async def test_closing_ends_those_who_wait_and_those_who_come(site: Site, binds: BindPool) -> None:
+    tasks = [waiter(binds) for _ in range(3)]
+    wire = await site.open()
+    await binds.close()
+    assert wire.closed
+    await tasks[0]
+    tasks.append(waiter(binds))
+    for task in tasks[1:]:
         with pytest.raises(ServerFault, match="closed by us"):
-            await pool.bind(b"cn=1", b"x")
-        assert server.of_kind(BIND) == []
+            await task
+    binds.give_back(cast(Any, wire))
+    assert site.attempts[-1].cancelled()
+    assert binds.open == 0
 
 
-# --- a server ---
+# --- searches ---
 
 
-async def test_a_server_counts_as_down_from_a_fault_to_its_next_answer() -> None:
-    dead: list[int] = []
-
-    async def script(request: Request, conversation: Conversation) -> None:
-        if dead and dead[0] == request.connection:
-            conversation.close()
-        else:
-            await ordinary(request, conversation)
-
-    async with fake_server(script) as fake, server_on(fake) as server:
-        await server.search(PROBE, b"")
-        dead.append(0)
-        with pytest.raises(ServerFault):
-            await server.search(PROBE, b"")
-        assert server.breaker.down
-        await server.bind(b"cn=x", b"x")
-        assert not server.breaker.down
-        assert await server.probe(PROBE)
+@pytest.fixture
+async def searches(site: Site) -> AsyncIterator[SearchPool]:
+    pool = SearchPool(Window(2, 5.0), site.turns, site.attempt)
+    yield pool
+    await pool.close()
 
 
-@pytest.mark.parametrize(("code", "down"), [(49, False), (53, False), (51, True)])
-async def test_only_a_fault_of_the_server_takes_it_down(code: int, down: bool) -> None:
-    async def script(request: Request, conversation: Conversation) -> None:
-        conversation.send(bind_result(request, code))
-
-    async with fake_server(script) as fake, server_on(fake) as server:
-        with pytest.raises((WrongPassword, Unavailable)):
-            await server.bind(b"cn=x", b"x")
-        assert server.breaker.down is down
-
-
-async def test_a_probe_tells_whether_a_server_answers_at_all() -> None:
-    codes = [32]
-
-    async def script(request: Request, conversation: Conversation) -> None:
-        if request.kind == BIND:
-            await ordinary(request, conversation)
-        else:
-            conversation.send(search_done(request, codes[0]))
-
-    async with fake_server(script) as fake, server_on(fake) as server:
-        assert await server.probe(PROBE)  # a missing base is a misconfiguration of a server that is alive
-        codes[0] = 4
-        assert await server.probe(PROBE)
-        codes[0] = 52
-        assert not await server.probe(PROBE)
-        before = server.breaker.probe_at
-        assert not await server.probe(PROBE)
-        assert server.breaker.probe_at > before
-        codes[0] = 32
-        assert await server.probe(PROBE)
-        assert not server.breaker.down
+async def test_searches_share_one_connection_as_far_as_the_window_goes(site: Site, searches: SearchPool) -> None:
+    tasks = [waiter(searches) for _ in range(4)]
+    wire = cast(Any, await site.open())
+    assert [task.done() for task in tasks] == [True, True, False, False]
+    assert (searches.outstanding, searches.waiting, len(site.attempts)) == (2, 2, 1)
+    searches.give_back(wire, 0.001)
+    assert await tasks[2] is wire
+    searches.give_back(wire, 0.001)
+    searches.give_back(wire)
+    await tasks[3]
+    searches.give_back(wire)
+    assert (searches.outstanding, searches.take()) == (0, wire)
 
 
-async def test_many_who_need_a_connection_make_one_attempt() -> None:
-    async with fake_server(ordinary) as fake:
-        pass
-    async with server_on(fake) as server:
-        searches = [server.search(PROBE, b"") for _ in range(4)]
-        results = await asyncio.gather(*searches, return_exceptions=True)
-        assert all(isinstance(result, ServerFault) for result in results)
-        assert server._open_failures == 1
-        assert "another login" in str(results[-1])
-    async with fake_server(ordinary) as fake, server_on(fake) as server:
-        await asyncio.gather(*(server.search(PROBE, b"") for _ in range(4)))
-        assert len(fake.conversations) == 1
+async def test_a_lost_connection_is_replaced_once_for_all(site: Site, searches: SearchPool) -> None:
+    tasks = [waiter(searches) for _ in range(4)]
+    wire = cast(Any, await site.open())
+    wire.closed = True
+    searches.give_back(wire)
+    searches.give_back(wire)
+    new = await site.open()
+    assert [await task for task in tasks] == [wire, wire, new, new]
+    assert len(site.attempts) == 2
 
 
-async def test_a_server_that_is_closed_opens_nothing() -> None:
-    async with fake_server(ordinary) as fake, server_on(fake) as server:
-        server.close()
+async def test_when_no_connection_can_be_opened_all_hear_of_it_and_the_next_tries_again(
+    site: Site, searches: SearchPool
+) -> None:
+    tasks = [waiter(searches) for _ in range(4)]
+    await site.fail()
+    for task in tasks:
+        with pytest.raises(ServerFault, match="refused"):
+            await task
+    task = waiter(searches)
+    assert await site.open() is await task
+
+
+async def test_a_search_that_leaves_leaves_its_place(site: Site, searches: SearchPool) -> None:
+    leaving, staying = waiter(searches), waiter(searches)
+    await settled()
+    leaving.cancel()
+    wire = cast(Any, await site.open())
+    assert await staying is wire
+    assert searches.outstanding == 1
+    late = waiter(searches)
+    await late
+    next_one = waiter(searches)
+    await settled()
+    searches.give_back(wire)
+    next_one.cancel()  # after it was given the place, and before it could take it
+    await settled()
+    assert next_one.cancelled()
+    assert searches.outstanding == 1
+
+
+async def test_places_are_not_lost_on_waits_that_are_over(site: Site, searches: SearchPool) -> None:
+    tasks = [waiter(searches) for _ in range(3)]
+    wire = cast(Any, await site.open())
+    next(iter(site.turns._waiting)).set_exception(TimeoutError())
+    searches.give_back(wire)
+    assert searches.outstanding == 1
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) is Wire for result in results] == [True, True, False]
+
+
+async def test_searches_are_turned_away_together(site: Site, searches: SearchPool) -> None:
+    tasks = [waiter(searches) for _ in range(3)]
+    await settled()
+    searches.turn_away(ServerFault("ask another"))
+    for task in tasks:
+        with pytest.raises(ServerFault, match="ask another"):
+            await task
+
+
+async def test_closing_ends_searches_that_wait_and_those_that_come(site: Site, searches: SearchPool) -> None:
+    tasks = [waiter(searches) for _ in range(3)]
+    wire = await site.open()
+    await searches.close()
+    assert wire.closed
+    tasks.append(waiter(searches))
+    for task in tasks[2:]:
         with pytest.raises(ServerFault, match="closed by us"):
-            await server.search(PROBE, b"")
-        assert fake.conversations == []
+            await task
+    searches.give_back(cast(Any, wire))
+    searches.give_back(cast(Any, wire))
+    assert len(site.attempts) == 1
 
 
-async def test_a_search_connection_that_is_opened_while_the_server_closes_is_closed() -> None:
-    async def script(request: Request, conversation: Conversation) -> None:
-        server.close()
-        await ordinary(request, conversation)
-
-    async with fake_server(script) as fake, server_on(fake) as server:
-        with pytest.raises(ServerFault, match="closed by us"):
-            await server.search(PROBE, b"")
+async def test_an_attempt_to_open_is_given_up_when_the_pool_closes(site: Site, searches: SearchPool) -> None:
+    task = waiter(searches)
+    await settled()
+    await searches.close()
+    assert site.attempts[0].cancelled()
+    with pytest.raises(ServerFault, match="closed by us"):
+        await task

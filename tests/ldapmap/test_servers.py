@@ -1,7 +1,8 @@
-"""Several servers: the nearest first, another once, and back when it answers again."""
+"""Several servers: the nearest first and by weight, another once, and back when it answers again."""
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,8 @@ from ldapmap.errors import Misconfigured, ServerFault, Unavailable, WrongPasswor
 from ldapmap.ldap import LdapDirectory
 from ldapmap.messages import BaseProbe
 from ldapmap.servers import Servers
+from ldapmap.settings import ServerSettings
+from ldapmap.turns import Busy
 from tests.ldapmap.conftest import OpenDirectory
 from tests.ldapmap.fake import (
     BIND,
@@ -152,6 +155,9 @@ async def test_servers_that_were_never_started_can_be_closed() -> None:
     servers = Servers([], BaseProbe("dc=x"))
     await servers.close()
     assert not servers.healthy
+    await servers.start()
+    await servers.close()
+    assert servers.status().servers == ()
 
 
 async def test_starting_prefers_the_first_server_that_answers(directory_on: OpenDirectory) -> None:
@@ -201,3 +207,105 @@ async def test_a_misconfigured_server_is_told_apart_when_no_other_answers(direct
         with contextlib.suppress(Misconfigured):
             await directory.verify(USER, b"secret")
         assert len(server.conversations) == 2
+
+
+# --- priorities and weights ---
+
+
+def weighted(*servers: tuple[FakeServer, int, int]) -> dict[str, Any]:
+    """Settings with priority and weight of each server, written in an order that means nothing."""
+    tables = tuple(
+        ServerSettings(url=server.url, priority=priority, weight=weight) for server, priority, weight in servers
+    )
+    return {"servers": (), "server": tables, "server_retry": 30.0}
+
+
+async def test_servers_of_one_priority_share_searches_and_binds_by_weight(directory_on: OpenDirectory) -> None:
+    async with (
+        fake_server(ordinary) as heavy,
+        fake_server(ordinary) as light,
+        fake_server(ordinary) as spare,
+        directory_on(**weighted((spare, 2, 9), (heavy, 1, 2), (light, 1, 1))) as directory,
+    ):
+        for _ in range(9):
+            await login(directory)
+        users = [[r for r in server.of_kind(BIND) if b"uid=alice" in r] for server in (heavy, light, spare)]
+        assert [len(each) for each in users] == [6, 3, 0]
+        assert [logins(heavy), logins(light), logins(spare)] == [6, 3, 0]
+
+
+async def test_the_next_priority_is_used_when_all_of_the_first_are_down(directory_on: OpenDirectory) -> None:
+    first, second = Moody(), Moody()
+    async with (
+        fake_server(first.script) as one,
+        fake_server(second.script) as two,
+        fake_server(ordinary) as spare,
+        directory_on(**weighted((one, 1, 1), (two, 1, 1), (spare, 7, 1))) as directory,
+    ):
+        first.code = second.code = 52
+        for _ in range(4):
+            with contextlib.suppress(ServerFault):  # the second of two attempts may meet the other that is down
+                await directory.find("alice")
+        assert [server.down for server in directory.status().servers] == [True, True, False]
+        before = logins(spare)
+        assert await directory.find("alice") == USER
+        assert logins(spare) == before + 1
+
+
+async def test_the_status_names_the_servers_by_priority(directory_on: OpenDirectory) -> None:
+    async with (
+        fake_server(ordinary) as near,
+        fake_server(ordinary) as far,
+        directory_on(**weighted((far, 2, 1), (near, 1, 1))) as directory,
+    ):
+        await login(directory)
+        assert [server.url for server in directory.status().servers] == [near.url, far.url]
+        assert [server.bind_open for server in directory.status().servers] == [1, 0]
+
+
+# --- crowds ---
+
+
+class Slow:
+    """Binds of users are answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.binds: list[tuple[Request, Conversation]] = []
+
+    async def script(self, request: Request, conversation: Conversation) -> None:
+        if request.kind == BIND and b"uid=alice" in request:
+            self.binds.append((request, conversation))
+        else:
+            await ordinary(request, conversation)
+
+
+async def test_who_waited_in_vain_is_not_carried_to_another_server(directory_on: OpenDirectory) -> None:
+    slow = Slow()
+    async with (
+        fake_server(slow.script) as near,
+        fake_server(ordinary) as far,
+        directory_on(near, far, bind_connections=1, queue_time=0.05) as directory,
+    ):
+        first = asyncio.ensure_future(directory.verify(USER, b"secret"))
+        await near.seen(lambda near: bool(slow.binds))
+        with pytest.raises(Busy):
+            await directory.verify(USER, b"secret")
+        assert far.requests == []
+        assert directory.healthy
+        slow.binds[0][1].send(bind_result(slow.binds[0][0], 0))
+        await first
+
+
+async def test_when_a_server_falls_silent_those_who_wait_for_it_go_to_the_other_at_once(
+    directory_on: OpenDirectory,
+) -> None:
+    slow = Slow()
+    async with (
+        fake_server(slow.script) as near,
+        fake_server(ordinary) as far,
+        directory_on(near, far, bind_connections=2, operation_timeout=0.1, server_retry=30.0) as directory,
+    ):
+        logins = [asyncio.ensure_future(directory.verify(USER, b"secret")) for _ in range(20)]
+        await asyncio.gather(*logins)
+        assert len([request for request in near.of_kind(BIND) if b"uid=alice" in request]) <= 4
+        assert len([request for request in far.of_kind(BIND) if b"uid=alice" in request]) == 20

@@ -22,6 +22,7 @@ from ldapmap import (
     WrongPassword,
     open_directory,
 )
+from ldapmap.settings import CacheSettings
 from tests.integration import slapd as slapd_module
 from tests.integration.slapd import STRICT_POLICY, Slapd
 from tls import backend_context
@@ -161,7 +162,8 @@ async def test_a_server_that_is_killed_or_hangs_is_replaced_by_the_other_and_com
         for server in (near, far):
             server.add_user("alice", "secret", mailHost="s1")
         near.replace(f"uid=alice,{near.people}", mailHost="near")
-        async with directory_on(near, far, operation_timeout=0.5) as directory:
+        nothing_stale = CacheSettings(stale_age=0.0)
+        async with directory_on(near, far, operation_timeout=0.5, cache=nothing_stale) as directory:
             assert (await directory.find("alice")).shard == "near"
             near.kill()
             assert (await login_as_alice(directory)) == "s1"
