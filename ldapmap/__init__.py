@@ -1,5 +1,6 @@
 """Who the user is and where the user's mail lives, according to LDAP servers or an LDIF file."""
 
+from ldapmap.address import parse_address
 from ldapmap.check import check_directory
 from ldapmap.directory import Directory
 from ldapmap.entries import Entry
@@ -19,12 +20,38 @@ from ldapmap.errors import (
     WrongPassword,
 )
 from ldapmap.findings import Finding
+from ldapmap.keeper import MemoryKeeper
 from ldapmap.kinds import open_directory
 from ldapmap.ldif import LdifFault
+from ldapmap.memories import Memory
+from ldapmap.memory import MemoryLine
+from ldapmap.meters import (
+    NO_METERS,
+    OPERATIONS,
+    OUTCOMES,
+    REMEMBERED,
+    SOURCES,
+    Meters,
+    Operation,
+    Outcome,
+    Remembered,
+    Source,
+)
+from ldapmap.mirror.control import ask as ask_mirror
+from ldapmap.mirror.control import changes as mirror_changes
+from ldapmap.mirror.mirror import Mirror
+from ldapmap.mirror.status import MirrorStatus
 from ldapmap.names import canonical, steps
-from ldapmap.settings import Attributes, DirectorySettings, NameRules
+from ldapmap.policy import Policy
+from ldapmap.settings import Attributes, DirectorySettings, DomainSettings, NameRules, RuleSettings
+from ldapmap.status import DirectoryStatus, ServerStatus
 
 __all__ = [
+    "NO_METERS",
+    "OPERATIONS",
+    "OUTCOMES",
+    "REMEMBERED",
+    "SOURCES",
     "AccountDisabled",
     "AccountLocked",
     "AmbiguousUser",
@@ -32,21 +59,39 @@ __all__ = [
     "Directory",
     "DirectoryError",
     "DirectorySettings",
+    "DirectoryStatus",
+    "DomainSettings",
     "EmptyPassword",
     "Entry",
     "Finding",
     "InvalidName",
     "LdifFault",
+    "Memory",
+    "MemoryKeeper",
+    "MemoryLine",
+    "Meters",
+    "Mirror",
+    "MirrorStatus",
     "Misconfigured",
     "NameRules",
     "NoRoute",
+    "Operation",
+    "Outcome",
     "PasswordExpired",
+    "Policy",
+    "Remembered",
+    "RuleSettings",
     "ServerFault",
+    "ServerStatus",
+    "Source",
     "Unavailable",
     "UnknownUser",
     "WrongPassword",
+    "ask_mirror",
     "canonical",
     "check_directory",
+    "mirror_changes",
     "open_directory",
+    "parse_address",
     "steps",
 ]

@@ -14,7 +14,10 @@ from typing import Any, Literal
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
+from ldapmap.ber import BerError
+from ldapmap.check_follow import check_ad, check_sync
 from ldapmap.connection import Identity
+from ldapmap.domains import Domains
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError
 from ldapmap.findings import Finding
@@ -23,6 +26,7 @@ from ldapmap.settings import DirectorySettings
 _SLOW_SEARCH = 0.25  # seconds; with an index it is a millisecond even among 500,000 entries
 _NOBODY = "vestibule-check-no-such-user"
 _TYPE_NAMES = re.compile(r"\bNAME\s+(?:'([^']+)'|\(([^)]*)\))")
+_TYPE_NUMBER = re.compile(r"\(\s*([0-9.]+)")
 
 
 class _ContextTls(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
@@ -41,14 +45,23 @@ class _Stop(Exception):
 
 
 class ServerCheck:
-    """Checks one server, step by step; a step that fails ends it."""
+    """Checks one server, step by step; a step that fails ends it. `followed`: a mirror would follow this server."""
 
     def __init__(
-        self, url: str, settings: DirectorySettings, context: ssl.SSLContext | None, identity: Identity | None
+        self,
+        url: str,
+        settings: DirectorySettings,
+        context: ssl.SSLContext | None,
+        identity: Identity | None,
+        *,
+        followed: bool = False,
     ) -> None:
         self._url = url
         self._settings = settings
         self._identity = identity
+        self._followed = followed
+        self._reader = EntryReader(settings)
+        self._bases = Domains(settings).bases
         self._findings: list[Finding] = []
         server = ldap3.Server(
             url,
@@ -68,14 +81,15 @@ class ServerCheck:
 
     def findings(self) -> list[Finding]:
         steps: tuple[Callable[[], None], ...] = (
-            self._reach, self._identify, self._find_base, self._know_attributes, self._search_fast, self._sample,
+            self._reach, self._identify, self._find_bases, self._know_attributes, self._search_fast, self._sample,
+            self._restrict, self._follow,
         )  # fmt: skip
         try:
             for step in steps:
                 step()
         except _Stop:
             pass
-        except (LDAPException, OSError) as error:
+        except (LDAPException, OSError, BerError) as error:
             self._found("error", str(error) or type(error).__name__)
         finally:
             with contextlib.suppress(LDAPException, OSError):
@@ -100,58 +114,107 @@ class ServerCheck:
             raise _Stop
         self._found("ok", f"bound as {self._settings.bind_dn!r}")
 
-    def _find_base(self) -> None:
-        if not self._read(self._settings.base, ["1.1"]):
-            self._found("error", f"base {self._settings.base!r} is not there or may not be read: {self._result()}")
+    def _find_bases(self) -> None:
+        shards = self._settings.shards.base
+        missing = 0
+        for base in (*self._bases, *filter(None, [shards])):
+            if self._read(base, ["1.1"]):
+                self._found("ok", f"base {base!r} exists")
+            else:
+                self._found("error", f"base {base!r} is not there or may not be read: {self._result()}")
+                missing += 1
+        if missing:
             raise _Stop
-        self._found("ok", f"base {self._settings.base!r} exists")
 
     def _know_attributes(self) -> None:
         types = self._attribute_types()
         if not types:
             self._found("warning", "the schema may not be read, so attribute names are not checked")
             return
-        wanted = EntryReader(self._settings.attributes, lower_case=True).wanted
-        for name in wanted:
-            if name.split(";")[0].lower() not in types:
+        shards = self._settings.shards
+        for name in (*self._reader.wanted_by_mirror, *((shards.name, shards.backends) if shards.base else ())):
+            own = name.partition(";")[0]
+            known = types.get(own.lower())
+            if known is None:
                 self._found("error", f"the schema knows no attribute {name!r}")
+            elif known.lower() != own.lower():
+                self._found("error", f"the server calls {name!r} {known!r} in its answers; write that instead")
 
-    def _attribute_types(self) -> set[str]:
+    def _attribute_types(self) -> dict[str, str]:
+        """The first name of every attribute by each of its names and its number, in lower case."""
         found = self._read(self._settings.base, ["subschemaSubentry"])
         subentry = _first(found, "subschemaSubentry")
         found = self._read(subentry, ["attributeTypes"], "(objectClass=subschema)") if subentry else []
-        return {name.lower() for text in _all(found, "attributeTypes") for name in _names(text)}
+        known: dict[str, str] = {}
+        for text in _all(found, "attributeTypes"):
+            names = _names(text)
+            number = _TYPE_NUMBER.match(text)
+            for name in (*names, *([number[1]] if number else ())):
+                known[name.lower()] = names[0] if names else name
+        return known
 
     def _search_fast(self) -> None:
-        user = self._settings.attributes.user
-        started = time.monotonic()
-        self._search(f"({user}={_NOBODY})", [user])
-        seconds = time.monotonic() - started
-        if seconds > _SLOW_SEARCH:
-            self._found("warning", f"searching for a {user} took {seconds:.1f} s: is there an equality index?")
+        for base in self._bases:
+            for name in (self._settings.attributes.user, *self._settings.attributes.aliases):
+                started = time.monotonic()
+                self._search(base, f"({name}={_NOBODY})", [name])
+                seconds = time.monotonic() - started
+                if seconds > _SLOW_SEARCH:
+                    self._found("warning", f"searching for a {name} took {seconds:.1f} s: is there an equality index?")
 
     def _sample(self) -> None:
-        reader = EntryReader(self._settings.attributes, lower_case=True)
-        found = self._search(f"(&{self._settings.filter}({self._settings.attributes.user}=*))", list(reader.wanted))
+        for base in self._bases:
+            self._sample_below(base)
+
+    def _sample_below(self, base: str) -> None:
+        condition = f"(&{self._settings.filter}({self._settings.attributes.user}=*))"
+        found = self._search(base, condition, list(self._reader.wanted))
         if not found:
-            self._found("warning", f"no entry matches the filter: {self._result()}")
+            self._found("warning", f"no entry below {base!r} matches the filter: {self._result()}")
             return
         raw = {name.lower().encode(): values for name, values in found[0]["raw_attributes"].items()}
         try:
-            entry = reader.read(found[0]["dn"], raw)
+            entry = self._reader.read(found[0]["dn"], raw)
         except DirectoryError as error:
             self._found("warning", f"the first user found could not be served: {error.reason}")
         else:
             self._found("ok", f"a user found: {entry.dn!r}, shard {entry.shard!r}")
 
+    def _restrict(self) -> None:
+        """Restrictions by an attribute that nobody seems to have restrict nobody, or everybody."""
+        rules = (rule for rule in self._settings.rule if rule.not_values)
+        effects = {rule.attribute: "the rule over it disables nobody" for rule in rules}
+        if self._settings.attributes.protocols:
+            effects[self._settings.attributes.protocols] = "nobody may use any protocol"
+        for name, effect in effects.items():
+            condition = f"(&{self._settings.filter}({name}=*))"
+            if not any(self._search(base, condition, ["1.1"]) for base in self._bases):
+                self._found("warning", f"no user has a value of {name} that we may read, so {effect}")
+
+    def _follow(self) -> None:
+        """Comes last: the search for everything is not read to its end."""
+        method = self._settings.follow.method
+        if not self._followed:
+            return
+        if method == "syncrepl":
+            outcomes = check_sync(self._connection, self._settings)
+        else:
+            outcomes = check_ad(method, self._root())
+        for level, text in outcomes:
+            self._found(level, text)
+
+    def _root(self) -> dict[str, list[bytes]]:
+        found = self._read("", ["highestCommittedUSN", "supportedControl"])
+        return dict(found[0]["raw_attributes"]) if found else {}
+
     def _read(self, dn: str, attributes: list[str], condition: str = "(objectClass=*)") -> list[Any]:
         self._connection.search(dn, condition, ldap3.BASE, dereference_aliases=ldap3.DEREF_NEVER, attributes=attributes)
         return _entries(self._connection)
 
-    def _search(self, condition: str, attributes: list[str]) -> list[Any]:
+    def _search(self, base: str, condition: str, attributes: list[str]) -> list[Any]:
         scope = ldap3.SUBTREE if self._settings.scope == "subtree" else ldap3.LEVEL
         self._connection.search(
-            self._settings.base,
+            base,
             condition,
             scope,
             dereference_aliases=ldap3.DEREF_NEVER,

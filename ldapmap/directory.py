@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ldapmap.domains import Domains
 from ldapmap.entries import Entry
 from ldapmap.errors import InvalidName
 from ldapmap.filters import Present, escape, parse_filter
 from ldapmap.names import canonical, steps
 from ldapmap.settings import DirectorySettings
+from ldapmap.status import DirectoryStatus
 
 
 class Directory(Protocol):
@@ -23,8 +25,8 @@ class Directory(Protocol):
         """Get ready in the running event loop. A directory that is away is no failure: it will be tried again."""
         ...
 
-    async def find(self, login_name: str) -> Entry:
-        """The one user with this name.
+    async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
+        """The one user with this name; `fresh`: as a server says now, if one answers.
 
         Raises InvalidName, UnknownUser, AmbiguousUser, NoRoute, Misconfigured or Unavailable.
         """
@@ -42,30 +44,39 @@ class Directory(Protocol):
         """How a typed name would be looked up, step by step, without doing it."""
         ...
 
+    def status(self) -> DirectoryStatus:
+        """The servers as they are now."""
+        ...
+
     async def close(self) -> None:
         """Close every connection."""
         ...
 
 
-def describe_name(login_name: str, settings: DirectorySettings) -> list[tuple[str, str]]:
+def describe_name(login_name: str, settings: DirectorySettings, domains: Domains) -> list[tuple[str, str]]:
     """The name after each rule and what would be searched for; ends with "refused" when a rule refuses the name."""
     described = [("typed name", login_name)]
     try:
         described += steps(login_name, settings.names)
     except InvalidName as refusal:
         return [*described, ("refused", refusal.reason)]
-    key = canonical(login_name, settings.names)
+    place, key = domains.place(canonical(login_name, settings.names))
+    judged = "the backend alone (passthrough)" if place.passthrough else "a bind as the entry"
     return [
         *described,
         ("search key", key),
         ("filter", filter_text(key, settings)),
-        ("base", settings.base),
+        ("base", place.base),
         ("scope", settings.scope),
+        ("password judged by", judged),
     ]
 
 
 def filter_text(key: str, settings: DirectorySettings) -> str:
     """The filter of the search as RFC 4515 writes it."""
-    condition = f"({settings.attributes.user}={escape(key)})"
+    names = (settings.attributes.user, *settings.attributes.aliases)
+    condition = "".join(f"({name}={escape(key)})" for name in names)
+    if len(names) > 1:
+        condition = f"(|{condition})"
     every = parse_filter(settings.filter) == Present(b"objectClass")
     return condition if every else f"(&{settings.filter}{condition})"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 from ldapmap.directory import describe_name
+from ldapmap.domains import Domains
 from ldapmap.entries import Entry, EntryReader, refuse_empty
 from ldapmap.errors import AmbiguousUser, Misconfigured, UnknownUser, WrongPassword
-from ldapmap.filters import folded, parse_filter
+from ldapmap.filters import parse_filter
 from ldapmap.ldif import LdifFault, Record, read_ldif
-from ldapmap.names import canonical
+from ldapmap.names import canonical, prepared
 from ldapmap.passwords import Stored, UnusablePassword, read_stored
 from ldapmap.settings import DirectorySettings
+from ldapmap.status import DirectoryStatus
 
 _COMMA = re.compile(r"(?<!\\),")
 
@@ -30,12 +31,15 @@ class LdifDirectory:
         if settings.file is None:
             raise ValueError('kind = "ldif" needs a file')
         self._settings = settings
-        self._reader = EntryReader(settings.attributes, lower_case=settings.names.lower_case)
+        self._reader = EntryReader(settings)
+        self._domains = Domains(settings)
         self._by_dn = {record.dn: record for record in _users(settings, read_ldif(settings.file.read_bytes()))}
-        self._by_name: dict[str, list[Record]] = {}
-        for record in self._by_dn.values():
-            for name in {_prepared(value) for value in record.attributes[_user_attribute(settings)]}:
-                self._by_name.setdefault(name, []).append(record)
+        self._by_name: dict[tuple[int, str], list[Record]] = {}
+        for number, base in enumerate(self._domains.bases):
+            for record in self._by_dn.values():
+                if is_below(record.dn, base, settings.scope):
+                    for name in self._reader.names(record.attributes):
+                        self._by_name.setdefault((number, name), []).append(record)
 
     @property
     def healthy(self) -> bool:
@@ -49,14 +53,14 @@ class LdifDirectory:
     async def start(self) -> None:
         """Nothing to do: the file has been read."""
 
-    async def find(self, login_name: str) -> Entry:
-        name = canonical(login_name, self._settings.names)
-        found = self._by_name.get(_prepared(name.encode()), [])
+    async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
+        place, name = self._domains.place(canonical(login_name, self._settings.names))
+        found = self._by_name.get((place.number, prepared(name)), [])
         if len(found) > 1:
             raise AmbiguousUser(f"{found[0].dn!r} and {found[1].dn!r} have the same name")
         if not found:
             raise UnknownUser("no entry has this name")
-        return self._reader.read(found[0].dn, found[0].attributes)
+        return self._reader.read(found[0].dn, found[0].attributes).at(place)
 
     async def verify(self, entry: Entry, password: bytes) -> None:
         refuse_empty(entry, password)
@@ -72,7 +76,10 @@ class LdifDirectory:
         raise WrongPassword("no stored password equals it" if stored else "the entry has no password")
 
     def describe(self, login_name: str) -> list[tuple[str, str]]:
-        return [*describe_name(login_name, self._settings), ("file", str(self._settings.file))]
+        return [*describe_name(login_name, self._settings, self._domains), ("file", str(self._settings.file))]
+
+    def status(self) -> DirectoryStatus:
+        return DirectoryStatus(servers=())
 
     async def close(self) -> None:
         """Nothing to do."""
@@ -96,34 +103,27 @@ async def _matches(stored: Stored, password: bytes) -> bool:
 
 
 def _users(settings: DirectorySettings, records: Iterable[Record]) -> Iterator[Record]:
-    condition, seen = parse_filter(settings.filter), set[tuple[str, ...]]()
+    condition, seen, bases = parse_filter(settings.filter), set[tuple[str, ...]](), Domains(settings).bases
+    keys = [name.lower().encode() for name in (settings.attributes.user, *settings.attributes.aliases)]
     for record in records:
         parts = tuple(_parts(record.dn))
         if parts in seen:
             raise LdifFault(record.line, "the dn occurs twice")
         seen.add(parts)
-        named = _user_attribute(settings) in record.attributes
-        if named and _is_below(record.dn, settings) and condition.matches(record.attributes):
+        named = any(key in record.attributes for key in keys)
+        reached = any(is_below(record.dn, base, settings.scope) for base in bases)
+        if named and reached and condition.matches(record.attributes):
             yield record
 
 
-def _user_attribute(settings: DirectorySettings) -> bytes:
-    return settings.attributes.user.lower().encode()
-
-
-def _is_below(dn: str, settings: DirectorySettings) -> bool:
+def is_below(dn: str, base: str, scope: str = "subtree") -> bool:
     """Whether `base` and `scope` reach this entry; without a base every entry is reached."""
-    if not settings.base:
+    if not base:
         return True
-    parts, base = _parts(dn), _parts(settings.base)
-    depth = len(parts) - len(base)
-    return parts[-len(base) :] == base and (depth == 1 if settings.scope == "one" else depth >= 0)
+    parts, above = _parts(dn), _parts(base)
+    depth = len(parts) - len(above)
+    return parts[-len(above) :] == above and (depth == 1 if scope == "one" else depth >= 0)
 
 
 def _parts(dn: str) -> list[str]:
     return [re.sub(r"\s*=\s*", "=", part.strip()).casefold() for part in _COMMA.split(dn)]
-
-
-def _prepared(value: bytes) -> str:
-    """A name as it is compared: RFC 4518's preparation, but for the rarer of its mappings."""
-    return unicodedata.normalize("NFKC", folded(value).strip())

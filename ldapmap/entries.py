@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from ipaddress import IPv6Address
+from typing import NamedTuple
 
+from ldapmap.domains import Place
 from ldapmap.errors import EmptyPassword, Misconfigured, NoRoute
-from ldapmap.settings import Attributes
+from ldapmap.names import prepared
+from ldapmap.policy import Policy, PolicyReader
+from ldapmap.sections import lower
+from ldapmap.settings import DirectorySettings
+from ldapmap.values import Values, single, text_of
 
 _NOT_A_PASSWORD = b"\0 \t\r\n"
+_PLACE = re.compile(r"(?:\[(?P<bracketed>[^]\[]+)\]|(?P<host>[^]\[:]+))(?::[A-Za-z0-9-]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A user: `user` is the one name for stickiness, limits and logs, `dn` what the password is checked against.
 
     `shard` and `preferred` are the attributes' values without surrounding blanks; `login` is the name for the backend
-    (empty: `user`).
+    (empty: `user`); `policy` is what `Policy.write` made of the restrictions, empty when there are none.
     """
 
     user: str
@@ -24,48 +30,88 @@ class Entry:
     shard: str
     preferred: str = ""
     login: str = ""
+    policy: str = ""
+
+    def at(self, place: Place) -> Entry:
+        """The user as seen by those who were looked for in `place`."""
+        if not place.suffix and not place.passthrough:
+            return self
+        policy = Policy.read(self.policy)._replace(passthrough=place.passthrough).write()
+        return self._replace(user=self.user + place.suffix, policy=policy)
 
 
 class EntryReader:
-    """Reads users out of entries, as the attribute settings say.
+    """Reads users out of entries, as the settings say.
 
     The user's one name is the entry's value of the `user` attribute rather than what was typed, so that every spelling
-    which the directory takes for the same name (case, full-width letters) is one user. Of several values the one that
-    equals the search key is taken, else the smallest. Where people log in with several values of one entry, they are
-    therefore several users to us: `user` should be an attribute with one value.
+    which the directory takes for the same name (case, full-width letters) is one user, by whichever alias it was found.
+    Of several values the smallest is taken, or a user could be on two backends at once.
     """
 
-    def __init__(self, attributes: Attributes, *, lower_case: bool) -> None:
-        self._attributes = attributes
-        self._lower_case = lower_case
-        self._user_key = _key(attributes.user)
-        self._shard_key = _key(attributes.shard)
-        self._preferred_key = _key(attributes.preferred)
-        self._login_key = _key(attributes.login)
+    def __init__(self, settings: DirectorySettings) -> None:
+        self._attributes = settings.attributes
+        self._lower_case = settings.names.lower_case
+        self._policy = PolicyReader(settings)
+        self._user_key = _key(self._attributes.user)
+        self._alias_keys = [_key(name) for name in self._attributes.aliases]
+        self._shard_key = _key(self._attributes.shard)
+        self._preferred_key = _key(self._attributes.preferred)
+        self._login_key = _key(self._attributes.login)
+        self._changed_key = _key(self._attributes.password_changed)
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The attributes to ask for, each once."""
-        names = self._attributes
-        chosen = {name.lower(): name for name in (names.user, names.shard, names.preferred, names.login) if name}
-        return tuple(chosen.values())
+        """The attributes that `read` looks at, each once."""
+        own = self._attributes
+        names = (own.user, own.shard, own.preferred, own.login, *self._policy.wanted)
+        return tuple({name.lower(): name for name in names if name}.values())
 
-    def read(self, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> Entry:
+    @property
+    def wanted_by_mirror(self) -> tuple[str, ...]:
+        """The attributes that `read`, `names` and `password_changed` look at, each once."""
+        names = (*self.wanted, *self._attributes.aliases, self._attributes.password_changed)
+        return tuple({name.lower(): name for name in names if name}.values())
+
+    def read(self, dn: str, values: Values) -> Entry:
         """The user of this entry. Raises NoRoute or Misconfigured when the entry is of no use."""
-        shard = _single(self._shard_key, dn, values)
+        shard = single(self._shard_key, dn, values)
+        login = single(self._login_key, dn, values) if self._login_key else ""
+        if self._attributes.shard_form == "address":
+            named, shard = _address(shard, dn)
+            login = login or named
         if not shard:
             raise NoRoute(f"{dn!r} has no {self._attributes.shard}")
-        preferred = _single(self._preferred_key, dn, values) if self._preferred_key else ""
-        login = _single(self._login_key, dn, values) if self._login_key else ""
-        return Entry(self._user(dn, values), dn, shard, preferred, login)
+        preferred = single(self._preferred_key, dn, values) if self._preferred_key else ""
+        policy = self._policy.read(dn, values).write() if self._policy.wanted else ""
+        return Entry(self._user(dn, values), dn, shard, preferred, login, policy)
 
-    def _user(self, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> str:
-        """One name whatever was typed: of several values the smallest, or a user could be on two backends at once."""
-        found = [_text(self._user_key, dn, value) for value in values.get(self._user_key, ())]
-        users = [user.lower() if self._lower_case else user for user in found if user]
+    def names(self, values: Values) -> list[str]:
+        """Every name by which the entry is found, prepared for comparison, the user's own first.
+
+        Values that nobody can type, because they are not UTF-8 or blank, are passed over.
+        """
+        found = values.get(self._user_key, ())
+        if len(found) == 1 and not self._alias_keys and found[0].isascii():  # nearly all are so
+            name = prepared(found[0].decode())
+            return [name] if name else []
+        own = sorted(_texts(self._user_key, values), key=self._cased)
+        others = [name for key in self._alias_keys for name in _texts(key, values)]
+        return list(dict.fromkeys(filter(None, map(prepared, (*own, *others)))))
+
+    def password_changed(self, values: Values) -> bytes:
+        """What changes with the password, if the directory tells."""
+        return b"\n".join(sorted(values.get(self._changed_key, ()))) if self._changed_key else b""
+
+    def _user(self, dn: str, values: Values) -> str:
+        """One name whatever was typed."""
+        found = [text_of(self._user_key, dn, value) for value in values.get(self._user_key, ())]
+        users = [self._cased(user) for user in found if user]
         if not users:
             raise Misconfigured(f"{dn!r} has no {self._attributes.user} that we may read")
         return min(users)
+
+    def _cased(self, user: str) -> str:
+        return lower(user) if self._lower_case else user
 
 
 def refuse_empty(entry: Entry, password: bytes) -> None:
@@ -76,22 +122,33 @@ def refuse_empty(entry: Entry, password: bytes) -> None:
         raise Misconfigured("the entry has no DN")
 
 
+def _address(value: str, dn: str) -> tuple[str, str]:
+    """User and host of `[user@]host[:port]`; an IPv6 address with a port is in brackets. Raises Misconfigured."""
+    if not value:
+        return "", ""
+    user, at, place = value.rpartition("@")
+    match = _PLACE.fullmatch(place)
+    host = (match["bracketed"] or match["host"]).strip() if match is not None else _ipv6(place)
+    if not host or (at and not user.strip()):
+        raise Misconfigured(f"{value!r} of {dn!r} is not of the form [user@]host[:port]")
+    return user.strip(), host
+
+
+def _ipv6(place: str) -> str:
+    """The address without brackets, which leaves no room for a port; empty when it is none."""
+    try:
+        IPv6Address(place)
+    except ValueError:
+        return ""
+    return place
+
+
+def _texts(key: bytes, values: Values) -> list[str]:
+    """The values that are UTF-8, without surrounding blanks."""
+    return [
+        text.strip() for value in values.get(key, ()) if (text := value.decode("utf-8", "ignore")).encode() == value
+    ]
+
+
 def _key(name: str) -> bytes:
     return name.lower().encode()
-
-
-def _single(name: bytes, dn: str, values: Mapping[bytes, Sequence[bytes]]) -> str:
-    found = values.get(name, ())
-    if len(found) > 1:
-        raise NoRoute(f"{dn!r} has {len(found)} values of {name.decode()}, of which one is allowed")
-    return _text(name, dn, found[0]) if found else ""
-
-
-def _text(name: bytes, dn: str, value: bytes) -> str:
-    try:
-        text = value.decode().strip()
-    except UnicodeDecodeError:
-        raise Misconfigured(f"{name.decode()} of {dn!r} is not UTF-8") from None
-    if not text.isprintable():
-        raise Misconfigured(f"{name.decode()} of {dn!r} has a control character")
-    return text

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ldapmap.ber import octet_string, wrap
-
-Values = Mapping[bytes, Sequence[bytes]]
-"""An entry's attributes: lower-case names and their values."""
+from ldapmap.values import Values
 
 _DEPTH_LIMIT = 32
 _ITEM = re.compile(r"([^=~<>:()*\\\0]+)(=|~=|>=|<=)([^()\0]*)")

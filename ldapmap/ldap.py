@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from ldapmap.address import parse_address
 from ldapmap.connection import Identity, Target
 from ldapmap.deadlines import Deadlines
 from ldapmap.directory import describe_name
+from ldapmap.domains import Domains
 from ldapmap.entries import Entry, EntryReader, refuse_empty
 from ldapmap.errors import AmbiguousUser, UnknownUser
 from ldapmap.filters import parse_filter
 from ldapmap.messages import BaseProbe, SearchTemplate
+from ldapmap.meters import NO_METERS, Meters
 from ldapmap.names import canonical
-from ldapmap.pool import Server, ServerOptions
+from ldapmap.server import Server, ServerOptions
 from ldapmap.servers import Servers
-from ldapmap.settings import DirectorySettings
+from ldapmap.settings import DirectorySettings, ServerSettings
+from ldapmap.status import DirectoryStatus
 
 
 class LdapDirectory:
@@ -26,18 +30,14 @@ class LdapDirectory:
     context, and OSError when the password of the service identity cannot be read: it is read once, here.
     """
 
-    def __init__(self, settings: DirectorySettings, context: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: DirectorySettings, context: ssl.SSLContext | None, meters: Meters = NO_METERS) -> None:
         self._settings = settings
-        self._reader = EntryReader(settings.attributes, lower_case=settings.names.lower_case)
-        self._template = SearchTemplate(
-            settings.base,
-            settings.scope,
-            settings.attributes.user,
-            parse_filter(settings.filter),
-            self._reader.wanted,
-        )
+        self._meters = meters
+        self._reader = EntryReader(settings)
+        self._domains = Domains(settings)
+        self._templates = [_template(settings, base, self._reader.wanted) for base in self._domains.bases]
         self._identity = read_identity(settings)
-        self._targets = [_target(url, settings, context) for url in settings.servers]
+        self._targets = [(_target(server.url, settings, context), server) for server in settings.ordered_servers]
         self._servers: Servers | None = None
         self._deadlines: Deadlines | None = None
 
@@ -48,41 +48,56 @@ class LdapDirectory:
     async def start(self) -> None:
         settings = self._settings
         self._deadlines = deadlines = Deadlines(settings.operation_timeout)
-        options = ServerOptions(
-            identity=self._identity,
-            bind_connections=settings.bind_connections,
-            longest_pause=settings.server_retry,
-        )
-        servers = [Server(target, options, deadlines) for target in self._targets]
+        servers = [Server(target, self._options(server), deadlines) for target, server in self._targets]
         self._servers = Servers(servers, BaseProbe(settings.base))
         await self._servers.start()
 
-    async def find(self, login_name: str) -> Entry:
-        name = canonical(login_name, self._settings.names)
-        key = name.encode()
-        found = await self._started().ask(lambda server: server.search(self._template, key))
+    async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
+        place, name = self._domains.place(canonical(login_name, self._settings.names))
+        template, key = self._templates[place.number], name.encode()
+        found = await self._started().search(template, key)
         if len(found) > 1:
             raise AmbiguousUser(f"{found[0].dn!r} and {found[1].dn!r} have the same name")
         if not found:
             raise UnknownUser("no entry has this name")
-        return self._reader.read(found[0].dn, found[0].attributes)
+        return self._reader.read(found[0].dn, found[0].attributes).at(place)
 
     async def verify(self, entry: Entry, password: bytes) -> None:
         refuse_empty(entry, password)
-        dn = entry.dn.encode()
-        await self._started().ask(lambda server: server.bind(dn, password))
+        await self._started().bind(entry.dn.encode(), password)
 
     def describe(self, login_name: str) -> list[tuple[str, str]]:
-        return [*describe_name(login_name, self._settings), ("servers", ", ".join(self._settings.servers))]
+        servers = ", ".join(server.url for server in self._settings.ordered_servers)
+        return [*describe_name(login_name, self._settings, self._domains), ("servers", servers)]
+
+    def status(self) -> DirectoryStatus:
+        return self._servers.status() if self._servers is not None else DirectoryStatus(servers=())
 
     async def close(self) -> None:
         if self._servers is not None and self._deadlines is not None:
             await self._servers.close()
             self._deadlines.close()
 
+    def _options(self, server: ServerSettings) -> ServerOptions:
+        settings = self._settings
+        return ServerOptions(
+            identity=self._identity,
+            bind_connections=settings.bind_connections,
+            longest_pause=settings.server_retry,
+            queue_time=settings.queue_time,
+            meters=self._meters,
+            priority=server.priority,
+            weight=server.weight,
+        )
+
     def _started(self) -> Servers:
         assert self._servers is not None, "start() comes first"  # noqa: S101 (a mistake in our own code)
         return self._servers
+
+
+def _template(settings: DirectorySettings, base: str, wanted: Sequence[str]) -> SearchTemplate:
+    names = (settings.attributes.user, *settings.attributes.aliases)
+    return SearchTemplate(base, settings.scope, names, parse_filter(settings.filter), wanted)
 
 
 def read_identity(settings: DirectorySettings) -> Identity | None:

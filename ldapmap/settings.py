@@ -2,100 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ldapmap.address import parse_address
-from ldapmap.filters import FilterError, parse_filter
+from ldapmap.address import Address
+from ldapmap.sections import (
+    Attributes,
+    AuthMode,
+    CacheSettings,
+    DomainSettings,
+    Fault,
+    FollowSettings,
+    NameRules,
+    ProtocolValues,
+    RememberSettings,
+    RuleSettings,
+    ServerSettings,
+    ShardEntrySettings,
+    doc,
+    filter_faults,
+    lowered,
+    read_address,
+    seconds,
+)
 
-_ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*|\d+(\.\d+)+)(;[A-Za-z0-9-]+)*")
+_MOST_BASES = 200
+"""The mirror marks what it keeps with one byte for the base."""
 
-Fault = tuple[str, str]
-"""A key relative to its settings class, and what is wrong with it and how to mend it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
-    """`[directory.attributes]`: which attribute of an entry says what."""
-
-    user: str = field(
-        default="uid",
-        metadata={
-            "doc": "Searched for the typed name; its value is the user's one name in stickiness, limits and logs, "
-            "so every user should have one value of it."
-        },
-    )
-    shard: str = field(
-        default="mailHost",
-        metadata={"doc": "Names the shard that holds the user's mail, or one of the shard's backends."},
-    )
-    preferred: str = field(
-        default="",
-        metadata={
-            "doc": "Names the backend the user should be on while it is usable; empty: users have no preference."
-        },
-    )
-    login: str = field(
-        default="",
-        metadata={"doc": "Holds the name to log in with at the backend; empty: the user's own name."},
-    )
-
-    def faults(self) -> Iterator[Fault]:
-        for key in ("user", "shard"):
-            if not getattr(self, key):
-                yield key, "is empty; name the attribute"
-        for key in ("user", "shard", "preferred", "login"):
-            value = getattr(self, key)
-            if value and not _ATTRIBUTE.fullmatch(value):
-                yield key, f"{value!r} is not an attribute name; use a name such as mailHost or a dotted number"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameRules:
-    """`[directory.names]`: how a typed name becomes the one that is searched for."""
-
-    lower_case: bool = field(
-        default=True,
-        metadata={"doc": "Lower-case names, so that ALICE and alice are one user everywhere."},
-    )
-    domain: Literal["keep", "strip", "add"] = field(
-        default="keep",
-        metadata={
-            "doc": "What to do with @domain: keep it, strip it from names that have one, or add default_domain to "
-            "names that have none."
-        },
-    )
-    default_domain: str = field(
-        default="",
-        metadata={"doc": 'The domain that domain = "add" appends to a name typed without one.'},
-    )
-    domains: tuple[str, ...] = field(
-        default=(),
-        metadata={"doc": "Domains whose users may log in; a name with another domain is refused. Empty: every domain."},
-    )
-    detail_separator: str = field(
-        default="+",
-        metadata={
-            "doc": "A name is cut at the first of these before the domain (alice+lists is alice); empty: never cut."
-        },
-    )
-    max_length: int = field(
-        default=255,
-        metadata={"doc": "Longest typed name that is looked up at all.", "unit": "bytes", "min": 1, "max": 1024},
-    )
-
-    def faults(self) -> Iterator[Fault]:
-        if self.domain == "add" and not self.default_domain:
-            yield "default_domain", 'is empty, but domain = "add" appends it; name the domain'
-        if self.default_domain and self.domain != "add":
-            yield "default_domain", f'has no effect with domain = "{self.domain}"; remove it or set domain = "add"'
-        if self.default_domain and self.domains and self.default_domain.lower() not in _lowered(self.domains):
-            yield "domains", "does not contain default_domain, so nobody could log in; add it"
-        if len(self.detail_separator) > 1 or self.detail_separator == "@":
-            yield "detail_separator", "must be one character other than @, or empty"
+__all__ = [
+    "Attributes",
+    "AuthMode",
+    "CacheSettings",
+    "DirectorySettings",
+    "DomainSettings",
+    "Fault",
+    "FollowSettings",
+    "NameRules",
+    "ProtocolValues",
+    "RememberSettings",
+    "RuleSettings",
+    "ServerSettings",
+    "ShardEntrySettings",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +58,10 @@ class DirectorySettings:
     servers: tuple[str, ...] = field(
         default=(),
         metadata={"doc": "LDAP servers as URLs, the nearest first; the others are used when it fails."},
+    )
+    server: tuple[ServerSettings, ...] = field(
+        default=(),
+        metadata=doc("The same with priorities and weights, instead of servers."),
     )
     file: Path | None = field(
         default=None,
@@ -178,6 +132,15 @@ class DirectorySettings:
             "max": 100_000,
         },
     )
+    queue_time: float = field(
+        default=20.0,
+        metadata=seconds(
+            "Longest wait for a free connection while logins come faster than the server answers; it should be "
+            "shorter than timeouts.login_budget.",
+            0.01,
+            300.0,
+        ),
+    )
     connect_timeout: float = field(
         default=3.0,
         metadata={
@@ -190,7 +153,7 @@ class DirectorySettings:
     operation_timeout: float = field(
         default=5.0,
         metadata={
-            "doc": "Longest wait for the answer to a search or a password check, and for a free connection before it.",
+            "doc": "Longest wait for the answer to a search or a password check, once it has been sent.",
             "unit": "s",
             "min": 0.01,
             "max": 60.0,
@@ -214,6 +177,20 @@ class DirectorySettings:
             "max": 16_777_216,
         },
     )
+    auth: AuthMode = field(
+        default="bind",
+        metadata=doc(
+            "bind: the password is checked here, by a bind as the user. passthrough: it is sent to the user's backend, "
+            "which alone judges it."
+        ),
+    )
+    mirror: bool = field(
+        default=False,
+        metadata=doc(
+            "Keep a copy of all users' routes on this machine that follows the directory: logins search nothing, a "
+            "change is known at once, and routes survive the loss of every server."
+        ),
+    )
     attributes: Attributes = field(
         default=Attributes(),
         metadata={"doc": "Which attribute says what."},
@@ -222,19 +199,55 @@ class DirectorySettings:
         default=NameRules(),
         metadata={"doc": "How a typed name becomes the one that is searched for."},
     )
+    domain: tuple[DomainSettings, ...] = field(
+        default=(),
+        metadata=doc("Domains whose users live below another base, or whose passwords are judged elsewhere."),
+    )
+    rule: tuple[RuleSettings, ...] = field(
+        default=(),
+        metadata=doc("What makes an account disabled or its password expired, beside what the servers say to a bind."),
+    )
+    protocols: ProtocolValues = field(
+        default=ProtocolValues(), metadata=doc("How the values of attributes.protocols call the protocols.")
+    )
+    follow: FollowSettings = field(default=FollowSettings(), metadata=doc("How the mirror follows the directory."))
+    cache: CacheSettings = field(
+        default=CacheSettings(), metadata=doc("What a worker keeps of the answers to its searches.")
+    )
+    remember: RememberSettings = field(
+        default=RememberSettings(),
+        metadata=doc("Passwords that may be verified while no directory server answers."),
+    )
+    shards: ShardEntrySettings = field(
+        default=ShardEntrySettings(),
+        metadata=doc("Entries that say which backends a shard has, for the mirror to follow as well."),
+    )
+
+    @property
+    def ordered_servers(self) -> tuple[ServerSettings, ...]:
+        """The servers with priorities and weights, however they are written."""
+        if self.server:
+            return self.server
+        return tuple(ServerSettings(url=url, priority=place) for place, url in enumerate(self.servers, 1))
 
     def faults(self) -> Iterator[Fault]:
         yield from self._ldap_faults() if self.kind == "ldap" else self._ldif_faults()
-        try:
-            parse_filter(self.filter)
-        except FilterError as error:
-            yield "filter", str(error)
+        yield from filter_faults("filter", self.filter)
+        yield from self._domain_faults()
 
     def _ldif_faults(self) -> Iterator[Fault]:
         if self.file is None:
             yield "file", 'is missing; kind = "ldif" reads the users from it'
-        if self.servers:
-            yield "servers", 'has no effect with kind = "ldif"; remove it or set kind = "ldap"'
+        useless = {
+            "servers": self.servers,
+            "server": self.server,
+            "mirror": self.mirror,
+            "remember.enabled": self.remember.enabled,
+            "shards.base": self.shards.base,
+        }
+        for key, given in useless.items():
+            if given:
+                yield key, 'has no effect with kind = "ldif"; remove it or set kind = "ldap"'
 
     def _ldap_faults(self) -> Iterator[Fault]:
         if self.file is not None:
@@ -246,22 +259,58 @@ class DirectorySettings:
         if self.ca_file is not None and not self.tls_verify:
             yield "ca_file", "has no effect with tls_verify = false; remove one of them"
         yield from self._server_faults()
+        yield from self._mirror_faults()
 
     def _server_faults(self) -> Iterator[Fault]:
-        if not self.servers:
+        if self.servers and self.server:
+            yield "server", "and servers say the same in two ways; keep one of them"
+        if not self.servers and not self.server:
             yield "servers", 'is empty; name at least one server, for example "ldaps://ldap.example"'
-        for number, url in enumerate(self.servers):
-            try:
-                address = parse_address(url)
-            except ValueError as error:
-                yield f"servers[{number}]", f"{url!r}: {error}"
-                continue
-            if self.starttls and address.scheme != "ldap":
-                yield f"servers[{number}]", f"{url!r}: starttls works only with ldap:// servers"
-            if address.is_in_clear and not self.starttls and not self.allow_cleartext:
-                remedy = "use ldaps://, set starttls = true, or accept it with allow_cleartext = true"
-                yield f"servers[{number}]", f"{url!r}: passwords would cross the network in clear; {remedy}"
+        named = [(f"servers[{number}]", url) for number, url in enumerate(self.servers)]
+        named += [(f"server[{number}].url", one.url) for number, one in enumerate(self.server)]
+        named += [(f"follow.servers[{number}]", url) for number, url in enumerate(self.follow.servers)]
+        for key, url in named:
+            address = read_address(url)
+            if isinstance(address, Address):
+                yield from self._address_faults(key, url, address)
+            elif key.startswith("servers"):
+                yield key, address  # the other tables tell it themselves
 
+    def _address_faults(self, key: str, url: str, address: Address) -> Iterator[Fault]:
+        if self.starttls and address.scheme != "ldap":
+            yield key, f"{url!r}: starttls works only with ldap:// servers"
+        if address.is_in_clear and not self.starttls and not self.allow_cleartext:
+            remedy = "use ldaps://, set starttls = true, or accept it with allow_cleartext = true"
+            yield key, f"{url!r}: passwords would cross the network in clear; {remedy}"
 
-def _lowered(names: tuple[str, ...]) -> list[str]:
-    return [name.lower() for name in names]
+    def _mirror_faults(self) -> Iterator[Fault]:
+        if self.remember.enabled and not self.mirror:
+            yield "remember.enabled", "needs mirror = true, which hears of changed passwords; set it, or remove this"
+        if self.shards.base and not self.mirror:
+            yield "shards.base", "needs mirror = true, which follows these entries; set it, or remove this"
+
+    def _domain_faults(self) -> Iterator[Fault]:
+        """A domain is in one table only, and still there when the table is looked for."""
+        seen: set[str] = set()
+        for number, domain in enumerate(self.domain):
+            key = f"domain[{number}]"
+            for name in lowered(domain.names):
+                if name in seen:
+                    yield f"{key}.names", f"{name!r} is in another [[directory.domain]] already; keep one of them"
+                if self.names.domains and name not in lowered(self.names.domains):
+                    yield f"{key}.names", f"{name!r} is not in names.domains, so nobody could log in; add it there"
+                seen.add(name)
+        yield from self._base_faults()
+        if self.domain and self.names.domain == "strip":
+            remedy = 'set names.domain = "keep", and local_part = true in the tables'
+            yield "domain", f'has no effect with names.domain = "strip"; {remedy}'
+
+    def _base_faults(self) -> Iterator[Fault]:
+        """Where only the part before the @ is searched for, it is searched below a base of its own."""
+        bases = [self.base, *(domain.base or self.base for domain in self.domain)]
+        for number, domain in enumerate(self.domain):
+            if domain.local_part and domain.base and bases.count(domain.base) > 1:
+                remedy = "give it one of its own, or put the domains into one table"
+                yield f"domain[{number}].base", f"other names are searched below {domain.base!r} as well; {remedy}"
+        if len(set(bases)) > _MOST_BASES:
+            yield "domain", f"more than {_MOST_BASES} different bases; put them below one base that all names share"

@@ -19,7 +19,10 @@ from ldapmap.errors import (
 )
 from ldapmap.filters import FilterError
 from ldapmap.ldif import LdifFault
+from ldapmap.policy import Policy
+from ldapmap.sections import DomainSettings, RuleSettings
 from ldapmap.settings import DirectorySettings
+from ldapmap.status import DirectoryStatus
 
 USERS = """\
 dn: ou=people,dc=example
@@ -87,7 +90,7 @@ async def test_a_user_is_found_and_the_password_verified(file: Path) -> None:
 async def test_a_wrong_password_is_refused(file: Path) -> None:
     directory = opened(file)
     for name in ("carol", "dave"):
-        entry = Entry(name, (directory._by_name[name][0]).dn, "s1")
+        entry = Entry(name, directory._by_name[0, name][0].dn, "s1")
         with pytest.raises(WrongPassword):
             await directory.verify(entry, b"wrong")
 
@@ -174,3 +177,94 @@ def test_a_lookup_is_described(file: Path) -> None:
     described = opened(file).describe("Alice")
     assert described[0] == ("typed name", "Alice")
     assert described[-1] == ("file", str(file))
+
+
+# --- aliases, domains, restrictions ---
+
+MORE = """\
+dn: uid=alice,ou=b,dc=example
+uid: alice
+mail: Alice@B.example
+mail: bob@example.org
+mailHost: s2
+status: closed
+userPassword: other
+
+dn: cn=Carol,dc=example
+mail: carol@example.org
+mailHost: s2
+
+dn: uid=strasse,ou=odd,dc=example
+uid: Straße  Eins
+mailHost: s1
+"""
+
+
+async def test_a_user_is_found_by_every_alias_and_has_one_name(file: Path) -> None:
+    directory = opened(file, attributes=Attributes(aliases=("mail",)))
+    for typed in ("alice", "ALICE@example.org"):
+        assert (await directory.find(typed)).user == "alice"
+
+
+async def test_a_name_of_one_that_is_an_alias_of_another_is_nobodys(file: Path) -> None:
+    file.write_text(USERS + "\n" + MORE.replace("bob@example.org", "BOB"))
+    directory = opened(file, attributes=Attributes(aliases=("mail",)))
+    with pytest.raises(AmbiguousUser):
+        await directory.find("bob")
+    assert (await directory.find("robert")).user == "bob"
+
+
+async def test_an_entry_found_by_an_alias_but_without_a_name_is_our_trouble_as_on_a_server(file: Path) -> None:
+    file.write_text(MORE)
+    with pytest.raises(Misconfigured, match="has no uid"):
+        await opened(file, attributes=Attributes(aliases=("mail",))).find("carol@example.org")
+    with pytest.raises(UnknownUser):
+        await opened(file).find("carol@example.org")
+
+
+async def test_names_are_compared_as_a_server_does(file: Path) -> None:
+    file.write_text(MORE)
+    for typed in ("STRASSE EINS", "straße   eins", "ｓｔｒａｓｓｅ eins"):
+        assert (await opened(file).find(typed)).user == "straße  eins"
+
+
+async def test_a_domain_may_have_users_of_its_own(file: Path) -> None:
+    file.write_text(USERS + "\n" + MORE)
+    people = "ou=people,dc=example"
+    tree = DomainSettings(names=("b.example", "b.test"), base="ou=b,dc=example", local_part=True)
+    elsewhere = DomainSettings(names=("c.example",), auth="passthrough")
+    directory = opened(file, base=people, domain=(tree, elsewhere), attributes=Attributes(aliases=("mail",)))
+    assert (await directory.find("alice")).dn == f"uid=Alice,{people}"
+    for typed in ("alice@b.example", "ALICE@B.test"):
+        found = await directory.find(typed)
+        assert (found.user, found.dn, found.policy) == ("alice@b.example", "uid=alice,ou=b,dc=example", "")
+    await directory.verify(found, b"other")
+    with pytest.raises(UnknownUser):
+        await directory.find("bob@b.example")  # ou=people has one, but this domain's users are elsewhere
+    with pytest.raises(UnknownUser):
+        await directory.find("alice@c.example")
+    described = dict(directory.describe("alice@b.test"))
+    assert (described["base"], described["search key"]) == ("ou=b,dc=example", "alice")
+
+
+async def test_a_domain_may_be_judged_elsewhere(file: Path) -> None:
+    table = DomainSettings(names=("example.org",), auth="passthrough")
+    directory = opened(file, domain=(table,), attributes=Attributes(aliases=("mail",)))
+    assert Policy.read((await directory.find("alice@example.org")).policy) == Policy(passthrough=True)
+    assert (await directory.find("alice")).policy == ""
+
+
+async def test_what_restricts_a_user_is_read_from_the_file(file: Path) -> None:
+    file.write_text(MORE)
+    rule = RuleSettings(attribute="status", not_values=("active",))
+    entry = await opened(file, rule=(rule,), attributes=Attributes(networks="network")).find("alice")
+    assert Policy.read(entry.policy) == Policy(disabled="status is closed")
+    file.write_text(MORE + "network: nowhere\n")
+    with pytest.raises(Misconfigured):
+        await opened(file, attributes=Attributes(networks="network")).find("strasse eins")
+
+
+async def test_a_file_is_as_fresh_as_it_gets_and_has_no_servers(file: Path) -> None:
+    directory = opened(file)
+    assert await directory.find("alice", fresh=True) == await directory.find("alice")
+    assert directory.status() == DirectoryStatus(servers=())

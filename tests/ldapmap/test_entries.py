@@ -1,13 +1,28 @@
 """Users read from entries."""
 
-import pytest
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldapmap.domains import Place
 from ldapmap.entries import Entry, EntryReader, refuse_empty
 from ldapmap.errors import EmptyPassword, Misconfigured, NoRoute
-from ldapmap.settings import Attributes
+from ldapmap.names import prepared
+from ldapmap.policy import Policy
+from ldapmap.settings import Attributes, DirectorySettings, NameRules, RuleSettings
 
-PLAIN = EntryReader(Attributes(), lower_case=True)
-FULL = EntryReader(Attributes(user="mail", shard="mailHost", preferred="replica", login="uid"), lower_case=False)
+
+def reader(rules: tuple[RuleSettings, ...] = (), lower_case: bool = True, **attributes: Any) -> EntryReader:
+    names = NameRules(lower_case=lower_case)
+    settings = DirectorySettings(kind="ldap", attributes=Attributes(**attributes), names=names, rule=rules)
+    return EntryReader(settings)
+
+
+PLAIN = reader()
+FULL = reader(lower_case=False, user="mail", shard="mailHost", preferred="replica", login="uid")
+PERDITION = reader(shard_form="address")
 DN = "uid=alice,dc=x"
 
 
@@ -27,7 +42,11 @@ def test_what_is_not_there_is_empty() -> None:
 
 def test_attributes_are_asked_for_once_each() -> None:
     assert FULL.wanted == ("mail", "mailHost", "replica", "uid")
-    assert EntryReader(Attributes(login="UID"), lower_case=True).wanted == ("UID", "mailHost")
+    assert reader(login="UID").wanted == ("UID", "mailHost")
+    rules = (RuleSettings(attribute="status", values=("x",)), RuleSettings(attribute="STATUS", values=("y",)))
+    everything = reader(rules, aliases=("mail", "UID"), networks="nets", password_changed="pwdChangedTime")
+    assert everything.wanted == ("uid", "mailHost", "nets", "STATUS")
+    assert everything.wanted_by_mirror == ("UID", "mailHost", "nets", "STATUS", "mail", "pwdChangedTime")
 
 
 @pytest.mark.parametrize(
@@ -93,3 +112,127 @@ def test_a_password_may_contain_blanks() -> None:
 def test_an_entry_without_a_dn_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no DN"):
         refuse_empty(Entry("a", "", "s1"), b"secret")
+
+
+# --- shards as addresses ---
+
+
+@pytest.mark.parametrize(
+    ("value", "shard", "login"),
+    [
+        (b"mb1", "mb1", ""),
+        (b"mb1:143", "mb1", ""),
+        (b"mb1.example:imap", "mb1.example", ""),
+        (b"al@mb1", "mb1", "al"),
+        (b"al@example.org@mb1:143", "mb1", "al@example.org"),
+        (b" al @ mb1 :143 ", "mb1", "al"),
+        (b"2001:db8::1", "2001:db8::1", ""),
+        (b"[2001:db8::1]:993", "2001:db8::1", ""),
+        (b"al@[2001:db8::1]", "2001:db8::1", "al"),
+    ],
+)
+def test_a_shard_may_be_an_address_with_a_name_for_the_backend(value: bytes, shard: str, login: str) -> None:
+    entry = PERDITION.read(DN, {b"uid": [b"alice"], b"mailhost": [value]})
+    assert (entry.shard, entry.login) == (shard, login)
+
+
+def test_the_login_attribute_counts_more_than_the_name_in_the_address() -> None:
+    both = reader(shard_form="address", login="cn")
+    assert both.read(DN, {b"uid": [b"a"], b"mailhost": [b"x@mb1"], b"cn": [b"y"]}).login == "y"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"@mb1", b" @mb1", b"al@", b"[::1", b"[::1]x", b"::1]", b"mb1:", b"mb1:1:2", b"[]", b":1", b"a:1:2", b"[ ]"],
+)
+def test_what_is_no_address_is_no_shard(value: bytes) -> None:
+    with pytest.raises(Misconfigured, match="is not of the form"):
+        PERDITION.read(DN, {b"uid": [b"alice"], b"mailhost": [value]})
+
+
+@given(st.text(st.sampled_from("ab@:[]1. é"), max_size=12))
+def test_any_text_is_an_address_with_a_host_or_refused(value: str) -> None:
+    try:
+        entry = PERDITION.read(DN, {b"uid": [b"alice"], b"mailhost": [value.encode()]})
+    except Misconfigured:
+        return
+    assert entry.shard == entry.shard.strip() != ""
+    assert entry.login == entry.login.strip()
+    assert not set("[]@") & set(entry.shard)
+    assert entry.shard in value
+
+
+def test_an_entry_with_an_empty_address_has_no_route() -> None:
+    with pytest.raises(NoRoute):
+        PERDITION.read(DN, {b"uid": [b"alice"], b"mailhost": [b" "]})
+
+
+# --- names ---
+
+ALIASES = reader(aliases=("mail", "mailLocalAddress"))
+
+
+def test_the_users_own_name_is_the_first_of_all_names() -> None:
+    values = {
+        b"uid": [b"Zoe", b"Bob", b"al"],
+        b"mail": [b"Al@X", b"AL", b" ", b"\xff"],
+        b"maillocaladdress": ["ＡＬ２＠x".encode()],
+    }
+    assert ALIASES.names(values) == ["al", "bob", "zoe", "al@x", "al2@x"]
+    exact = reader(lower_case=False, aliases=("mail",))
+    assert exact.names({b"uid": [b"al", b"Bob"]}) == ["bob", "al"]
+    assert exact.read(DN, {b"uid": [b"al", b"Bob"], b"mailhost": [b"s1"]}).user == "Bob"
+
+
+def test_an_entry_without_names_has_none() -> None:
+    assert ALIASES.names({}) == []
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1), min_size=1),
+    st.booleans(),
+)
+def test_the_first_name_is_that_of_the_entry_read(users: list[str], lower_case: bool) -> None:
+    chosen = reader(lower_case=lower_case)
+    values = {b"uid": [user.encode() for user in users], b"mailhost": [b"s1"]}
+    try:
+        user = chosen.read(DN, values).user
+    except Misconfigured:  # no value has a character that is printed
+        return
+    names = chosen.names(values)
+    assert names[0] == prepared(user)
+    assert set(names) == {prepared(user) for user in users}
+
+
+def test_the_time_of_the_password_is_what_the_directory_says() -> None:
+    assert PLAIN.password_changed({b"pwdlastset": [b"5"]}) == b""
+    told = reader(password_changed="pwdLastSet")
+    assert told.password_changed({}) == b""
+    assert told.password_changed({b"pwdlastset": [b"5"]}) == b"5"
+    assert told.password_changed({b"pwdlastset": [b"5", b"4"]}) == told.password_changed({b"pwdlastset": [b"4", b"5"]})
+
+
+# --- policies and places ---
+
+
+def test_what_restricts_a_user_is_part_of_the_entry() -> None:
+    restricted = reader((RuleSettings(attribute="status", values=("gone",)),), protocols="service")
+    values = {b"uid": [b"alice"], b"mailhost": [b"s1"], b"service": [b"imap"]}
+    assert Policy.read(restricted.read(DN, values).policy) == Policy(protocols=("imap",))
+    gone = restricted.read(DN, {**values, b"status": [b"gone"]})
+    assert Policy.read(gone.policy) == Policy(disabled="status is gone", protocols=("imap",))
+
+
+def test_a_policy_that_cannot_be_understood_makes_no_entry() -> None:
+    with pytest.raises(Misconfigured):
+        reader(networks="nets").read(DN, {b"uid": [b"a"], b"mailhost": [b"s1"], b"nets": [b"local"]})
+
+
+def test_an_entry_takes_on_what_its_place_adds() -> None:
+    entry = Entry("alice", DN, "s1", policy=Policy(protocols=("imap",)).write())
+    assert entry.at(Place(0, "dc=x", False)) is entry
+    assert entry.at(Place(1, "ou=b", False, "@b.example")) == entry._replace(user="alice@b.example")
+    passed = entry.at(Place(0, "dc=x", True))
+    assert passed.user == "alice"
+    assert Policy.read(passed.policy) == Policy(protocols=("imap",), passthrough=True)
+    assert Policy.read(Entry("a", DN, "s1").at(Place(0, "dc=x", True)).policy) == Policy(passthrough=True)

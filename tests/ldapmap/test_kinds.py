@@ -3,9 +3,11 @@
 import ssl
 from pathlib import Path
 
+from ldapmap.directory import Directory
 from ldapmap.embedded import LdifDirectory
 from ldapmap.kinds import open_directory
-from ldapmap.ldap import LdapDirectory
+from ldapmap.layer import Layer
+from ldapmap.memory import MemoryLine, memory_pair
 from ldapmap.settings import DirectorySettings
 
 
@@ -15,6 +17,24 @@ def test_a_file_is_a_directory(tmp_path: Path) -> None:
     assert isinstance(directory, LdifDirectory)
 
 
-def test_servers_are_a_directory() -> None:
-    settings = DirectorySettings(kind="ldap", servers=("ldaps://ldap.example",), base="dc=x")
-    assert isinstance(open_directory(settings, ssl.create_default_context()), LdapDirectory)
+SERVERS = DirectorySettings(kind="ldap", servers=("ldaps://ldap.example",), base="dc=x")
+
+
+def layers(directory: Directory) -> list[str]:
+    """The layers' classes, the outermost first."""
+    found = [type(directory).__name__]
+    while isinstance(directory, Layer):
+        directory = directory._inner
+        found.append(type(directory).__name__)
+    return found
+
+
+def test_servers_are_a_directory_whose_answers_are_kept() -> None:
+    assert layers(open_directory(SERVERS, ssl.create_default_context())) == ["CachedDirectory", "LdapDirectory"]
+
+
+def test_a_mirror_and_a_memory_are_further_layers(tmp_path: Path) -> None:
+    ours, theirs = memory_pair()
+    with ours, theirs:
+        opened = open_directory(SERVERS, ssl.create_default_context(), mirror=tmp_path, memory=MemoryLine(ours))
+        assert layers(opened) == ["RememberingDirectory", "MirroredDirectory", "LdapDirectory"]

@@ -26,6 +26,8 @@ from ldapmap.errors import (
 )
 from ldapmap.ldap import LdapDirectory, read_password
 from ldapmap.messages import SEARCH_DONE
+from ldapmap.policy import Policy
+from ldapmap.sections import DomainSettings, RuleSettings
 from ldapmap.settings import Attributes, DirectorySettings, NameRules
 from tests.ldapmap import oracle
 from tests.ldapmap.conftest import OpenDirectory
@@ -128,6 +130,50 @@ async def test_no_typed_name_changes_the_shape_of_the_search(
         assert search.raw == oracle.search_request(
             search.message_id, "dc=x", "subtree", f"(uid={escaped})", ["uid", "mailHost"], 2
         )
+
+
+async def test_a_user_is_searched_for_by_every_alias_and_asked_for_what_restricts_users(
+    directory_on: OpenDirectory,
+) -> None:
+    attributes = Attributes(aliases=("mail",), networks="nets")
+    rule = RuleSettings(attribute="status", values=("gone",))
+    async with fake_server(ordinary) as server, directory_on(server, attributes=attributes, rule=(rule,)) as directory:
+        assert await directory.find("alice", fresh=True) == USER
+        search, wanted = server.requests[-1], ["uid", "mailHost", "nets", "status"]
+        condition = "(|(uid=alice)(mail=alice))"
+        assert search.raw == oracle.search_request(search.message_id, "dc=x", "subtree", condition, wanted, 2)
+
+
+async def test_a_domain_is_searched_below_its_own_base(directory_on: OpenDirectory) -> None:
+    tree = DomainSettings(names=("b.example",), base="ou=b,dc=x", local_part=True, auth="passthrough")
+    async with fake_server(ordinary) as server, directory_on(server, domain=(tree,)) as directory:
+        found = await directory.find("Alice@B.example")
+        assert (found.user, found.dn) == ("alice@b.example", ALICE)
+        assert Policy.read(found.policy) == Policy(passthrough=True)
+        search = server.requests[-1]
+        expected = oracle.search_request(
+            search.message_id, "ou=b,dc=x", "subtree", "(uid=alice)", ["uid", "mailHost"], 2
+        )
+        assert search.raw == expected
+        assert await directory.find("alice") == USER
+
+
+async def test_what_restricts_a_user_is_found_with_the_user_or_nobody_is(directory_on: OpenDirectory) -> None:
+    async def script(request: Request, conversation: Conversation) -> None:
+        if request.kind != SEARCH or is_probe(request):
+            return await ordinary(request, conversation)
+        nets = b"local" if b"\x04\x03bob" in request else b"192.0.2.0/24"
+        conversation.send(entry(request, ALICE, uid=b"alice", mailHost=b"s1", nets=nets))
+        conversation.send(search_done(request))
+        return None
+
+    async with (
+        fake_server(script) as server,
+        directory_on(server, attributes=Attributes(networks="nets")) as directory,
+    ):
+        assert Policy.read((await directory.find("alice")).policy) == Policy(networks=("192.0.2.0/24",))
+        with pytest.raises(Misconfigured, match=r"'local' of .* is no network"):
+            await directory.find("bob")
 
 
 @pytest.mark.parametrize("typed", ["", " alice", "alice ", "a\0b", "a\r\nb", "alice@", "x" * 300])
@@ -262,7 +308,7 @@ async def test_a_server_that_says_nothing_is_unavailable(directory_on: OpenDirec
     async with fake_server(script) as server, directory_on(server, operation_timeout=0.05) as directory:
         with pytest.raises(ServerFault, match="no answer within"):
             await directory.find("alice")
-        with pytest.raises(ServerFault, match="no answer within"):
+        with pytest.raises(Unavailable, match="no answer within"):
             await directory.verify(USER, b"secret")
 
 
