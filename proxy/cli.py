@@ -1,4 +1,4 @@
-"""The command line: `vestibule serve|check-config|route`.
+"""The command line: `vestibule serve|check-config|route|directory`.
 
 Exit codes: 0 done, 1 refused or not found, 2 bad usage or configuration.
 """
@@ -6,22 +6,20 @@ Exit codes: 0 done, 1 refused or not found, 2 bad usage or configuration.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from ldapmap import Finding
+from proxy import directory_commands
 from proxy.checks import check_file, check_servers
 from proxy.config import ConfigurationError, load
 from proxy.explain import explain
+from proxy.output import DONE, REFUSED, UNUSABLE, print_findings, verdict
 from tls import CertificateFault
 
 DEFAULT_CONFIG = Path("/etc/vestibule/vestibule.toml")
-
-DONE, REFUSED, UNUSABLE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,26 +39,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vestibule", description="A mail proxy for IMAP, POP3 and ManageSieve.")
     parser.add_argument("--version", action="version", version=f"vestibule {version('vestibule')}")
+    config, listing = _common_options()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_command(commands, "serve", "Run the daemon in the foreground.")
-    check = _add_command(commands, "check-config", "Check the configuration and every server it names.", listing=True)
+    text = "Run the daemon in the foreground."
+    commands.add_parser("serve", parents=[config], help=text, description=text)
+    text = "Check the configuration and every server it names."
+    check = commands.add_parser("check-config", parents=[listing], help=text, description=text)
     check.add_argument("--offline", action="store_true", help="look at files only, ask no server")
-    route = _add_command(commands, "route", "Show where a user would be sent, and why.", listing=True)
+    text = "Show where a user would be sent, and why."
+    route = commands.add_parser("route", parents=[listing], help=text, description=text)
     route.add_argument("user", metavar="USER", help="the name as a mail client would send it")
     route.add_argument("--protocol", choices=("imap", "pop3", "managesieve"), help="default: the first one configured")
+    text = "Look into the directory and its mirror."
+    directory_commands.add_commands(commands.add_parser("directory", help=text, description=text), listing)
     return parser
 
 
-def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, listing: bool = False
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text)
-    command.add_argument(
+def _common_options() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """What every command takes, and what every listing takes."""
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration file (default: %(default)s)"
     )
-    if listing:
-        command.add_argument("--json", action="store_true", help="print JSON")
-    return command
+    listing = argparse.ArgumentParser(add_help=False, parents=[config])
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    return config, listing
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -72,25 +75,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _check_config(options: argparse.Namespace) -> int:
     settings, findings = check_file(options.config)
-    bad_file = _has_error(findings)
+    bad_file = verdict(findings) != DONE
     if settings is not None and not bad_file and not options.offline:
         findings += check_servers(settings)
-    _print_findings(findings, as_json=options.json)
-    if bad_file:
-        return UNUSABLE
-    return REFUSED if _has_error(findings) else DONE
-
-
-def _has_error(findings: Sequence[Finding]) -> bool:
-    return any(finding.level == "error" for finding in findings)
-
-
-def _print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
-        return
-    for finding in findings:
-        print(f"{finding.level:<8} {finding.subject}: {finding.text}")
+    print_findings(findings, as_json=options.json)
+    return UNUSABLE if bad_file else verdict(findings)
 
 
 def _route(options: argparse.Namespace) -> int:
@@ -103,4 +92,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve,
     "check-config": _check_config,
     "route": _route,
+    "directory": directory_commands.run,
 }

@@ -1,13 +1,12 @@
 """Metrics as plain numbers in one memory that all processes share: whoever counts writes its own part, anybody reads.
 
-The memory is an anonymous shared mapping made before the fork. It has one slab for each worker and one more for the
-supervisor, all of the same layout, and the layout is fixed by a table of families when the daemon starts. A slab has
-one writer at a time, so counting takes no lock; what a dead worker has counted stays.
+The memory is an anonymous shared mapping made before the fork. It has one slab for each worker, one for the mirror's
+process and one for the supervisor, all of the same layout, which a table of families fixes when the daemon starts. A
+slab has one writer at a time, so counting takes no lock; what a dead worker has counted stays.
 """
 
 from __future__ import annotations
 
-import itertools
 import mmap
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -190,8 +189,9 @@ class Counters:
     def __init__(self, families: Iterable[Family], workers: int) -> None:
         self._layout = Layout(families)
         size = -(-max(self._layout.cells * CELL, 1) // CACHE_LINE) * CACHE_LINE
-        view = memoryview(mmap.mmap(-1, size * (workers + 1)))
-        parts = (view[start : start + size] for start in range(0, size * (workers + 1), size))
+        whole = size * (workers + 2)
+        view = memoryview(mmap.mmap(-1, whole))
+        parts = (view[start : start + size] for start in range(0, whole, size))
         self._slabs = tuple(Slab(self._layout, part) for part in parts)
 
     @property
@@ -202,7 +202,12 @@ class Counters:
     @property
     def workers(self) -> Sequence[Slab]:
         """The slabs of the workers, by slot."""
-        return self._slabs[:-1]
+        return self._slabs[:-2]
+
+    @property
+    def mirror(self) -> Slab:
+        """The slab of the process that keeps the mirror."""
+        return self._slabs[-2]
 
     @property
     def supervisor(self) -> Slab:
@@ -218,93 +223,6 @@ class Counters:
         parts = [slab.distribution(name, labels) for slab in self._slabs]
         counts = tuple(map(sum, zip(*(part.counts for part in parts), strict=True)))
         return Distribution(parts[0].bounds, counts, sum(part.total for part in parts))
-
-
-PHASES = ("proxy_header", "tls", "preauth", "directory", "backend_connect", "backend_login", "total")
-"""The steps of a login whose duration is measured."""
-
-TLS_MODES = ("implicit", "starttls", "off")
-DIRECTIONS = ("to_client", "to_backend")
-
-
-def families(
-    *, protocols: Sequence[str], backends: Sequence[str], outcomes: Sequence[str], certificates: Sequence[str]
-) -> tuple[Family, ...]:
-    """The daemon's table of metrics for a configuration.
-
-    `outcomes` are the values of the failure kinds; `ok` is added. `certificates` are the files' names.
-    """
-    results = ("ok", *outcomes)
-    return (
-        Family(
-            "sessions",
-            "Connections that are open, by the TLS mode of their listener.",
-            Kind.GAUGE,
-            ("protocol", "tls"),
-            _all(protocols, TLS_MODES),
-        ),
-        Family("connections_total", "Connections accepted.", Kind.COUNTER, ("protocol",), _all(protocols)),
-        Family(
-            "logins_total",
-            "Login attempts, by what came of them.",
-            Kind.COUNTER,
-            ("protocol", "outcome"),
-            _all(protocols, results),
-        ),
-        Family(
-            "login_phase_seconds",
-            "Duration of the steps of a login.",
-            Kind.HISTOGRAM,
-            ("protocol", "phase"),
-            _all(protocols, PHASES),
-            SECONDS,
-        ),
-        Family(
-            "relayed_bytes_total",
-            "Bytes relayed after login.",
-            Kind.COUNTER,
-            ("protocol", "direction"),
-            _all(protocols, DIRECTIONS),
-        ),
-        Family(
-            "backend_connects_total",
-            "Connections to backends.",
-            Kind.COUNTER,
-            ("backend", "outcome"),
-            _all(backends, results),
-        ),
-        Family(
-            "backend_logins_total", "Logins at backends.", Kind.COUNTER, ("backend", "outcome"), _all(backends, results)
-        ),
-        Family(
-            "backend_untrusted_total",
-            "Logins whose client address the backend did not believe: we are not in its trusted networks.",
-            Kind.COUNTER,
-            ("backend",),
-            _all(backends),
-        ),
-        Family("log_lines_dropped_total", "Session lines lost because the log could not be written.", Kind.COUNTER),
-        Family(
-            "worker_heartbeat_seconds",
-            "When the worker last went round its loop, on the machine's monotonic clock.",
-            Kind.STATE,
-        ),
-        Family("worker_accepting", "Whether the worker takes new connections.", Kind.STATE),
-        Family("directory_up", "Whether the worker has a directory that answers.", Kind.STATE),
-        Family("worker_restarts_total", "Workers that ended unasked and were replaced.", Kind.COUNTER),
-        Family("draining", "Whether the daemon is being stopped and takes nobody in.", Kind.FACT),
-        Family(
-            "certificate_expiry_timestamp_seconds",
-            "When the certificate stops being valid, in seconds since 1970.",
-            Kind.FACT,
-            ("file",),
-            _all(certificates),
-        ),
-    )
-
-
-def _all(*values: Sequence[str]) -> tuple[Labels, ...]:
-    return tuple(itertools.product(*(dict.fromkeys(group) for group in values)))
 
 
 def live_workers(counters: Counters, now: float, patience: float) -> Iterator[tuple[int, Slab]]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tls
-from proxy.counters import Counters, families
+from ldapmap import Memory
+from proxy.counters import Counters
+from proxy.families import families
 from proxy.listening import bind
 from proxy.log import Sink
 from proxy.protocols.failures import Kind
@@ -28,6 +30,7 @@ class Estate:
     sink: Sink
     sockets: tuple[tuple[socket.socket, ...], ...]
     contexts: tuple[tls.ServerContexts | None, ...]
+    memory: Memory | None
 
     def close_listening(self) -> None:
         """Nothing is accepted any more by this process."""
@@ -50,12 +53,19 @@ def prepare(settings: Settings, sink: Sink) -> Estate:
         backends=[backend.name for backend in settings.backends],
         outcomes=[kind.value for kind in Kind],
         certificates=[str(files.chain) for files in settings.certificate],
+        servers=settings.directory_servers,
     )
     counters = Counters(table, settings.node.worker_count)
     note_expiry(counters, pairs)
     slots = range(settings.node.worker_count)
     sockets = tuple(tuple(bind(listener) for listener in settings.listener) for _ in slots)
-    return Estate(settings, counters, sink, sockets, contexts)
+    return Estate(settings, counters, sink, sockets, contexts, _memory(settings))
+
+
+def _memory(settings: Settings) -> Memory | None:
+    """What remembers passwords, if it shall."""
+    remember = settings.directory.remember
+    return Memory(remember, settings.node.worker_count) if remember.enabled else None
 
 
 def read_certificates(settings: Settings) -> list[tls.CertificatePair]:

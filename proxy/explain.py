@@ -7,22 +7,15 @@ assignments that the running daemon keeps.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from director import Backend, Candidate, Decision, Director, NoBackend, NoShard, Shards, Why
-from ldapmap import Directory, DirectoryError, Entry, LdifFault, open_directory
-from proxy.config import ConfigurationError
-from proxy.outgoing import directory_context
-from proxy.reading import Fault
+from ldapmap import Directory, DirectoryError, Entry
+from proxy.explanation import Explanation, Step
+from proxy.lookup import entry_steps, open_for_commands
 from proxy.sections import ProtocolName
 from proxy.settings import Settings
-
-Step = tuple[str, str]
-"""What was done or found, and its result."""
 
 _REASONS: Mapping[Why, str] = {
     "sticky": "the user is there already",
@@ -36,35 +29,13 @@ _FORWARDING = {"imap": "IMAP ID, if it offers ID", "pop3": "XCLIENT, if it offer
 _FORWARDING |= {"managesieve": _FORWARDING["pop3"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The steps of one user's way, and whether it leads anywhere."""
-
-    typed: str
-    found: bool
-    steps: tuple[Step, ...]
-
-    def as_text(self) -> str:
-        """A line for each step; text that could disturb a terminal is quoted."""
-        width = max(len(label) for label, _ in self.steps)
-        return "\n".join(f"{label:<{width}}  {_printable(value)}" for label, value in self.steps)
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
-        return {
-            "typed": self.typed,
-            "found": self.found,
-            "steps": [{"step": label, "result": value} for label, value in self.steps],
-        }
-
-
 def explain(settings: Settings, typed: str, protocol: ProtocolName | None = None) -> Explanation:
     """Follows a name as a client would send it; raises ConfigurationError when the directory cannot be opened."""
-    directory = _open(settings)
+    directory = open_for_commands(settings)
     steps: list[Step] = list(directory.describe(typed))
     try:
         entry = asyncio.run(_find(directory, typed))
-        steps += _entry_steps(entry)
+        steps += entry_steps(entry)
         director = Director(settings.director, Shards(settings.shard), time.monotonic)
         decision = director.explain(entry.user, entry.shard, entry.preferred)
         steps += _decision_steps(decision)
@@ -76,29 +47,12 @@ def explain(settings: Settings, typed: str, protocol: ProtocolName | None = None
     return Explanation(typed, True, tuple(steps))
 
 
-def _open(settings: Settings) -> Directory:
-    try:
-        return open_directory(settings.directory, directory_context(settings.directory))
-    except (OSError, ValueError, LdifFault) as error:
-        raise ConfigurationError(Fault("directory", str(error))) from None
-
-
 async def _find(directory: Directory, typed: str) -> Entry:
     await directory.start()
     try:
         return await directory.find(typed)
     finally:
         await directory.close()
-
-
-def _entry_steps(entry: Entry) -> Iterator[Step]:
-    yield "entry", entry.dn
-    yield "user", entry.user
-    yield "value of the shard attribute", entry.shard
-    if entry.preferred:
-        yield "preferred backend", entry.preferred
-    if entry.login:
-        yield "name at the backend", entry.login
 
 
 def _decision_steps(decision: Decision) -> Iterator[Step]:
@@ -139,7 +93,3 @@ def _login_words(settings: Settings, name: str) -> str:
     if login.master_form == "separator":
         return f"as {name}{login.master_separator}{login.master_user} with the master user's password"
     return f"SASL PLAIN: {login.master_user} with the master user's password, acting for {name}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else json.dumps(text)

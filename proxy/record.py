@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 
-from proxy.counters import PHASES
+from proxy.families import PHASES
 from proxy.meters import Meters
 from proxy.protocols.failures import Failure, Kind
 
@@ -77,6 +77,7 @@ class Record:
     def failed(self, failure: Failure) -> None:
         """A login attempt has failed."""
         self.failure, self.detail = failure.kind, failure.detail
+        self.user = failure.user or self.user
         self.failed_logins += 1
         self._meters.login(failure.kind.value)
 

@@ -140,6 +140,8 @@ def order(recognised: Recognised, credentials: Credentials, login: BackendLoginS
     if login.mode == "password":
         master = "" if recognised.user.user == recognised.by.user else recognised.by.login or recognised.by.user
         return Order(name, credentials.secret, master=master, origin=told)
+    if not recognised.verified:
+        raise Failure(Kind.OWN_CONFIG, "a master user would log in for somebody whose password nobody has judged")
     if login.master_password is None:
         raise Failure(Kind.OWN_CONFIG, "no master password")
     if login.master_form == "separator":

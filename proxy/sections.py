@@ -104,7 +104,7 @@ class NodeSettings:
     )
     login_patience: float = field(
         default=10.0,
-        metadata=_seconds("When max_logins is full, a connection so old gives way to the next.", 0.0, 180.0),
+        metadata=_seconds("When max_logins is full, an idle connection so old gives way to the next.", 0.0, 180.0),
     )
 
     @property

@@ -98,6 +98,7 @@ class Session:
         "_route",
         "_services",
         "_where",
+        "busy",
         "task",
     )
 
@@ -127,6 +128,7 @@ class Session:
         self._relay: Relay | None = None
         self._where = Whereabouts(self._record, services.settings.limits.proxy_ttl)
         self._began = self._last = False
+        self.busy = False  # an attempt is under way: the session waits for us, not for its client
         self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
 
@@ -209,6 +211,7 @@ class Session:
 
     async def _try(self, preauth: Preauth, attempt: Attempt, began: float) -> Link | None:
         """One attempt; a failure is told to the client, who may try again."""
+        self.busy = True
         try:
             hop, preauth.hop = preauth.hop, None
             self._where.believe_hop(hop)
@@ -231,7 +234,9 @@ class Session:
         record, route, recognition = self._record, self._route, self._services.recognition
         ends = self._where.ends(self._client.sock)
         assert route is not None  # noqa: S101  (it is given up with the login)
-        who = await recognition.recognise(credentials, self._client.certificate_user, record.client[0])
+        who = await recognition.recognise(
+            credentials, self._client.certificate_user, record.client[0], self._door.settings.protocol
+        )
         record.user = who.user.user
         record.passed("directory", began)
         origin = self._where.origin(ends, tls=self._client.secure)
@@ -244,7 +249,7 @@ class Session:
             if not who.verified:
                 raise Failure(Kind.BAD_CREDENTIALS, failure.detail) from None
             # LDAP said yes and the backend no: perhaps the user has just been moved, and LDAP knows by now.
-            fresh = await recognition.find(who.user.user)
+            fresh = await recognition.find(who.name, fresh=True)
             if (fresh.shard, fresh.preferred) == (who.user.shard, who.user.preferred):
                 raise
             return await route.reach(fresh, login, ends, until)
@@ -252,6 +257,7 @@ class Session:
     async def _refuse(self, preauth: Preauth, failure: Failure, mechanism: str, began: float) -> None:
         """Tell the client why. A wrong password is answered late; meanwhile the session holds nothing but itself."""
         self._record.failed(failure)
+        self.busy = False
         if failure.kind in _DELAYED:
             wait = began + self._services.settings.auth.failure_delay - self._services.dispatcher.now()
             await asyncio.sleep(max(wait, 0))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from director import BackendSettings, DirectorSettings, ShardSettings, shard_faults
-from ldapmap import DirectorySettings
+from ldapmap import DirectorySettings, parse_address
 from proxy.protocols.limits import Limits
 from proxy.sections import (
     AdminSettings,
@@ -98,6 +98,18 @@ class Settings:
         """The backends of all shards, in the order of the file."""
         return tuple(backend for shard in self.shard for backend in shard.backend)
 
+    @property
+    def mirror_path(self) -> Path | None:
+        """The directory of the route mirror's files; None: no mirror is kept."""
+        if not self.directory.mirror:
+            return None
+        return self.directory.follow.path or self.node.run_dir / "mirror"
+
+    @property
+    def directory_servers(self) -> tuple[str, ...]:
+        """The addresses of the directory's servers, as metrics name them."""
+        return tuple(str(parse_address(server.url)) for server in self.directory.ordered_servers)
+
     def backend_port(self, ports: Mapping[str, int], protocol: ProtocolName) -> int:
         """A backend's port for a protocol: its own entry, or the default for the TLS mode of `[backend_login]`."""
         return ports.get(protocol, DEFAULT_PORTS[protocol][self.backend_login.tls])
@@ -106,6 +118,7 @@ class Settings:
         """Rules over several sections."""
         yield from self._certificate_faults()
         yield from self._mechanism_faults()
+        yield from self._passthrough_faults()
         yield from self._repeated_names()
         yield from self._loops()
 
@@ -125,6 +138,17 @@ class Settings:
         if "EXTERNAL" in offered and mode != "master":
             remedy = 'set mode = "master" in [backend_login], or remove EXTERNAL'
             yield key, f"EXTERNAL brings no password for the backend; {remedy}"
+
+    def _passthrough_faults(self) -> Faults:
+        """A password that is not checked here has to be checked by the backend."""
+        if self.backend_login.mode != "master":
+            return
+        places: list[tuple[str, str]] = [("directory.auth", self.directory.auth)]
+        places += [(f"directory.domain[{number}].auth", one.auth) for number, one in enumerate(self.directory.domain)]
+        for key, auth in places:
+            if auth == "passthrough":
+                remedy = 'set auth = "bind", or mode = "password" in [backend_login]'
+                yield key, f'"passthrough" with a master user would let anybody in; {remedy}'
 
     def _repeated_names(self) -> Faults:
         seen: dict[tuple[str, int], int] = {}

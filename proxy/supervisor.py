@@ -17,8 +17,10 @@ from pathlib import Path
 import tls
 from proxy import control, privileges
 from proxy.admin import open_admin_socket, serve_admin
+from proxy.counters import Slab
 from proxy.estate import Estate, note_expiry, prepare, read_certificates
 from proxy.log import open_sink, set_up_messages
+from proxy.mirroring import make_folder, run_mirror
 from proxy.notify import notify
 from proxy.settings import NodeSettings, Settings
 from proxy.worker import run_worker
@@ -33,9 +35,12 @@ _logger = logging.getLogger("vestibule.supervisor")
 
 @dataclass(slots=True)
 class Child:
-    """A process of ours. `line` is None for the admin process, which takes no orders."""
+    """A process of ours; `restarts` is the metric that counts its deaths, `slab` what it counts in. Only workers have a
+    `line`: others take no orders."""
 
     name: str
+    restarts: str
+    slab: Slab | None
     start: Callable[[], Child]
     pid: int
     began: float
@@ -66,6 +71,8 @@ class Supervisor:
         """Supervise until told to stop and the last child has ended; the exit status."""
         for slot in range(len(self._estate.sockets)):
             self._adopt(self._start_worker(slot))
+        if self._estate.settings.mirror_path is not None:
+            self._adopt(self._start_mirror())
         if self._admin_socket is not None:
             self._adopt(self._start_admin())
         pid_file = write_pid(self._estate.settings.node)
@@ -117,14 +124,25 @@ class Supervisor:
         pid = self._fork(lambda: run_worker(self._estate, slot, theirs), keep=theirs)
         theirs.close()
         self._unready.add(ours)
-        return Child(f"worker {slot}", lambda: self._start_worker(slot), pid, time.monotonic(), ours)
+        name, again = f"worker {slot}", lambda: self._start_worker(slot)
+        return Child(
+            name, "worker_restarts_total", self._estate.counters.workers[slot], again, pid, time.monotonic(), ours
+        )
+
+    def _start_mirror(self) -> Child:
+        pid = self._fork(lambda: run_mirror(self._estate))
+        return Child(
+            "mirror", "mirror_restarts_total", self._estate.counters.mirror, self._start_mirror, pid, time.monotonic()
+        )
 
     def _start_admin(self) -> Child:
         pid = self._fork(self._be_admin)
-        return Child("admin", self._start_admin, pid, time.monotonic())
+        return Child("admin", "admin_restarts_total", None, self._start_admin, pid, time.monotonic())
 
     def _be_admin(self) -> None:
         self._estate.close_listening()
+        if self._estate.memory is not None:
+            self._estate.memory.discard()
         privileges.drop(self._estate.settings.node)
         os._exit(serve_admin(self._estate.settings, self._estate.counters, self._admin_socket))
 
@@ -165,11 +183,13 @@ class Supervisor:
         if child.line is not None:
             self._unready.discard(child.line)
             child.line.close()
+        if child.slab is not None:
+            child.slab.start()  # what it measured of itself is not so any more
         if self._stopping:
             return
         code = os.waitstatus_to_exitcode(status)
         _logger.error("%s (process %d) ended with status %d and is replaced", child.name, child.pid, code)
-        self._estate.counters.supervisor.counter("worker_restarts_total").add()
+        self._estate.counters.supervisor.counter(child.restarts).add()
         soon = time.monotonic() - child.began < _BACKOFF
         self._waiting.append((time.monotonic() + (_BACKOFF if soon else 0), child.start))
 
@@ -236,6 +256,8 @@ def serve(settings: Settings) -> int:
         _raise_descriptor_limit()
         estate = prepare(settings, sink)
         own_log(estate)
+        if settings.mirror_path is not None:
+            make_folder(settings.mirror_path, settings.node)
     except (OSError, tls.CertificateFault) as fault:
         _logger.critical("cannot start: %s", fault)
         return 2

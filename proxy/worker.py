@@ -18,7 +18,7 @@ from typing import NoReturn
 import uvloop
 
 from director import Director, Shards
-from ldapmap import Directory, open_directory
+from ldapmap import Directory, MemoryLine, open_directory
 from proxy import control, privileges
 from proxy.backends import Backends
 from proxy.dispatcher import Dispatcher
@@ -27,7 +27,8 @@ from proxy.handshake import server_upgrade
 from proxy.listening import Acceptor, Admit
 from proxy.log import open_session_log
 from proxy.memory import Trimmer
-from proxy.meters import Meters
+from proxy.meters import DirectoryMeters, Meters
+from proxy.naming import name_process
 from proxy.outgoing import directory_context, login_context
 from proxy.protocols.failures import Kind
 from proxy.protocols.preauth import Offer
@@ -35,6 +36,7 @@ from proxy.recognition import Recognition
 from proxy.relay import Relay
 from proxy.resolver import Resolver
 from proxy.session import Door, Services, Session
+from proxy.settings import Settings
 from proxy.whereabouts import unmapped
 
 #: Seconds between two sweeps over deadlines, the log and the heartbeat.
@@ -71,12 +73,20 @@ class HalfClosed:
 class Worker:
     """The sessions of one process, and what they use."""
 
-    def __init__(self, estate: Estate, slot: int, directory: Directory, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        estate: Estate,
+        slot: int,
+        directory: Directory,
+        meters: DirectoryMeters,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         settings = estate.settings
         self._estate = estate
         self._sockets = estate.sockets[slot]
         self._settings = settings
         self._directory = directory
+        self._directory_meters = meters
         self._slab = estate.counters.workers[slot]
         self._dispatcher = Dispatcher(loop, linger=settings.timeouts.linger)
         self._resolver = Resolver(backend.host for backend in settings.backends)
@@ -185,20 +195,27 @@ class Worker:
 
         In a storm newcomers wait in the kernel's queue for those who came first. But connections that do not log in
         hold nobody up: when no login has succeeded for a moment, or the oldest is `login_patience` old, it gives way.
+        An attempt under way is not disturbed, however slow directory and backends are: it has deadlines of its own.
         """
         node = self._settings.node
         if len(self._logins) < node.max_logins:
             return True
-        now, oldest = self._dispatcher.now(), next(iter(self._logins))
+        now, oldest = self._dispatcher.now(), self._oldest_idle()
+        if oldest is None:
+            return False
         return now - oldest.started >= node.login_patience or now - self._last_login >= _STALL
+
+    def _oldest_idle(self) -> Session | None:
+        """The connection that has waited longest for its own client."""
+        return next((session for session in self._logins if not session.busy), None)
 
     def _make_room(self) -> bool:
         """Whether one more session fits; the connection that has waited longest for its login gives way."""
         if len(self._logins) < self._settings.node.max_logins and len(self._sessions) < self._most:
             return True
-        if not self._logins:
+        oldest = self._oldest_idle()
+        if oldest is None:
             return False
-        oldest = next(iter(self._logins))
         del self._logins[oldest]
         oldest.kick("max_logins", Kind.LIMIT)
         return True
@@ -211,6 +228,7 @@ class Worker:
         self._trimmer.sweep()
         self._slab.gauge("worker_heartbeat_seconds").set(time.monotonic())
         self._slab.gauge("directory_up").set(self._directory.healthy)
+        self._directory_meters.show(self._directory.status())
         self._slab.gauge("worker_accepting").set(not self._draining.is_set())
         self._count_sessions()
         self._dispatcher.loop.call_later(_SWEEP, self._sweep)
@@ -260,14 +278,15 @@ def run_worker(estate: Estate, slot: int, line: socket.socket) -> NoReturn:
     """The whole life of a worker's process, from the fork on; never returns."""
     status = 1
     try:
-        with open("/proc/self/comm", "w") as comm:
-            comm.write(f"vestibule-w{slot}")
+        memory = None if estate.memory is None else estate.memory.line(slot)
+        name_process(f"vestibule-w{slot}")
         estate.counters.workers[slot].start()
-        directory = open_directory(estate.settings.directory, directory_context(estate.settings.directory))
+        meters = DirectoryMeters(estate.counters.workers[slot], estate.settings.directory_servers)
+        directory = _open_directory(estate.settings, meters, memory)
         privileges.drop(estate.settings.node)
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(estate, slot, directory, line))
+            runner.run(_serve(estate, slot, directory, meters, line))
         status = 0
     except Exception:
         _logger.exception("worker %d ended by an error", slot)
@@ -275,5 +294,15 @@ def run_worker(estate: Estate, slot: int, line: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-async def _serve(estate: Estate, slot: int, directory: Directory, line: socket.socket) -> None:
-    await Worker(estate, slot, directory, asyncio.get_running_loop()).run(line)
+def _open_directory(settings: Settings, meters: DirectoryMeters, memory: MemoryLine | None) -> Directory:
+    return open_directory(
+        settings.directory,
+        directory_context(settings.directory),
+        meters=meters,
+        mirror=settings.mirror_path,
+        memory=memory,
+    )
+
+
+async def _serve(estate: Estate, slot: int, directory: Directory, meters: DirectoryMeters, line: socket.socket) -> None:
+    await Worker(estate, slot, directory, meters, asyncio.get_running_loop()).run(line)

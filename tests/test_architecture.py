@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "director": {"director"},
     "ldapmap": {"ldapmap"},
     "tls": {"tls"},
-    "loadtest": {"loadtest", "proxy.protocols", "tls"},
+    "loadtest": {"loadtest", "proxy.protocols", "ldapmap", "tls"},
 }
 
 #: Module -> the only places that may import it.
@@ -30,7 +30,8 @@ CONFINED = {
     "ldap3": ("ldapmap/",),
     "cryptography": ("tls/",),
     "prometheus_client": ("proxy/metrics.py",),
-    "uvloop": ("proxy/worker.py", "loadtest/measure.py"),
+    "lmdb": ("ldapmap/mirror/",),
+    "uvloop": ("proxy/worker.py", "proxy/mirroring.py", "loadtest/measure.py", "loadtest/directory.py"),
     "pickle": ("proxy/control.py",),
 }
 

@@ -57,7 +57,8 @@ class Failure(Exception):
     """A login that failed.
 
     `detail` is for the log only and never holds a secret; `code` is a backend's response code from a fixed list;
-    `text` is an operator's own words for the user (kind ALERT).
+    `text` is an operator's own words for the user (kind ALERT). `user` is whose login it was, for the log, as soon as
+    the directory knows such a user: a name that nobody has may be a password typed into the wrong field.
     """
 
     def __init__(self, kind: Kind, detail: str = "", *, code: str = "", text: str = "") -> None:
@@ -66,3 +67,4 @@ class Failure(Exception):
         self.detail = detail
         self.code = code
         self.text = text
+        self.user = ""

@@ -16,10 +16,11 @@ from typing import Any
 
 import tls
 from director import BackendSettings, Director, DirectorSettings, Shards, ShardSettings
-from ldapmap import DirectorySettings, Entry, UnknownUser, WrongPassword
+from ldapmap import DirectorySettings, DirectoryStatus, Entry, UnknownUser, WrongPassword
 from proxy.backends import Backends
-from proxy.counters import Counters, families
+from proxy.counters import Counters
 from proxy.dispatcher import Dispatcher
+from proxy.families import families
 from proxy.handshake import server_upgrade
 from proxy.listening import Acceptor, bind
 from proxy.log import Sink, open_session_log
@@ -83,7 +84,7 @@ class People:
     async def close(self) -> None:
         """Nothing to do."""
 
-    async def find(self, login_name: str) -> Entry:
+    async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
         """The user, in any case."""
         self.asked.append(("find", login_name))
         if "find" in self.trouble:
@@ -104,6 +105,10 @@ class People:
     def describe(self, login_name: str) -> list[tuple[str, str]]:
         """Nothing to tell."""
         return [("typed name", login_name)]
+
+    def status(self) -> DirectoryStatus:
+        """No server."""
+        return DirectoryStatus(servers=())
 
 
 def site(

@@ -14,7 +14,8 @@ import pytest
 
 from proxy import admin
 from proxy.admin import Pages, open_admin_socket, serve_admin
-from proxy.counters import Counters, families
+from proxy.counters import Counters
+from proxy.families import families
 from proxy.settings import AdminSettings
 from tests.proxy.example import SMALLEST, good_settings
 

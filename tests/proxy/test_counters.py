@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from proxy.counters import CACHE_LINE, SECONDS, Counters, Distribution, Family, Kind, families, live_workers
+from proxy.counters import CACHE_LINE, Counters, Distribution, Family, Kind, live_workers
+from proxy.families import families
 
 TABLE = (
     Family("sessions", "Open.", Kind.GAUGE, ("protocol",), (("imap",), ("pop3",))),
@@ -130,26 +131,6 @@ def test_the_sum_over_the_slabs_is_what_was_counted(counts: list[tuple[int, str,
     for outcome in ("ok", "no"):
         wanted = sum(amount for _, found, amount in counts if found == outcome)
         assert counters.number("logins_total", ("imap", outcome)) == wanted
-
-
-def test_the_daemons_table_follows_the_configuration() -> None:
-    table = families(
-        protocols=["imap", "pop3"],
-        backends=["mb1", "mb2"],
-        outcomes=["limit", "internal"],
-        certificates=["a.pem", "a.pem"],
-    )
-    found = {family.name: family for family in table}
-    assert set(found["logins_total"].values) == {
-        (protocol, outcome) for protocol in ("imap", "pop3") for outcome in ("ok", "limit", "internal")
-    }
-    assert ("mb2", "ok") in found["backend_logins_total"].values
-    assert found["certificate_expiry_timestamp_seconds"].values == (("a.pem",),)
-    assert found["login_phase_seconds"].bounds == SECONDS == tuple(sorted(SECONDS))
-    assert all(len(labels) == len(family.labels) for family in table for labels in family.values)
-    slab = Counters(table, workers=1).workers[0]
-    slab.histogram("login_phase_seconds", "imap", "total").observe(0.4)
-    slab.gauge("sessions", "imap", "starttls").set(1)
 
 
 def test_a_worker_is_alive_while_its_heart_beats() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from director import Backend, Candidate, Decision, Director
 from proxy.config import ConfigurationError, load
-from proxy.explain import Explanation, explain
+from proxy.explain import explain
+from proxy.explanation import Explanation
 from proxy.settings import Settings
 from tests.proxy.example import SMALLEST, write_site
 

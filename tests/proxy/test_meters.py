@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.counters import PHASES, Counters, families
-from proxy.meters import Meters
+from ldapmap import DirectoryStatus, ServerStatus
+from proxy.counters import Counters, Slab
+from proxy.families import PHASES, families
+from proxy.meters import DirectoryMeters, Meters
 from proxy.protocols.failures import Kind
 
 OUTCOMES = ("ok", *(kind.value for kind in Kind))
@@ -62,3 +64,37 @@ def test_each_worker_counts_in_its_own_place(counters: Counters, meters: Meters)
     meters.login("ok")
     assert counters.workers[0].number("logins_total", ("pop3", "ok")) == 0
     assert counters.workers[1].number("logins_total", ("pop3", "ok")) == 1
+
+
+SERVER = "ldap://ldap.example:389"
+
+
+def directory_slab() -> Slab:
+    table = families(protocols=[], backends=[], outcomes=[], certificates=[], servers=[SERVER])
+    return Counters(table, workers=1).workers[0]
+
+
+def test_a_directorys_operations_are_counted_and_timed_by_server() -> None:
+    slab = directory_slab()
+    meters = DirectoryMeters(slab, (SERVER,))
+    meters.operation(SERVER, "bind", "refused", 0.002)
+    meters.waited(0.5)
+    meters.answered("mirror")
+    meters.remembered("unknown")
+    assert slab.number("directory_operations_total", (SERVER, "bind", "refused")) == 1
+    assert slab.distribution("directory_operation_seconds", (SERVER, "bind")).total == 0.002
+    assert slab.distribution("directory_wait_seconds").total == 0.5
+    assert slab.number("directory_answers_total", ("mirror",)) == 1
+    assert slab.number("directory_remembered_total", ("unknown",)) == 1
+
+
+def test_the_state_of_a_directory_server_is_shown() -> None:
+    slab = directory_slab()
+    status = ServerStatus(url=SERVER, down=True, bind_open=8, bind_busy=5, bind_waiting=3, searches=2, search_waiting=1)
+    DirectoryMeters(slab, (SERVER,)).show(DirectoryStatus(servers=(status,)))
+    assert slab.number("directory_server_down", (SERVER,)) == 1
+    assert slab.number("directory_connections", (SERVER, "open")) == 8
+    assert slab.number("directory_connections", (SERVER, "busy")) == 5
+    assert slab.number("directory_searches", (SERVER,)) == 2
+    assert slab.number("directory_waiting", (SERVER, "bind")) == 3
+    assert slab.number("directory_waiting", (SERVER, "search")) == 1

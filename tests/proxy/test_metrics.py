@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.counters import Counters, Family, Kind, families
+from proxy.counters import Counters, Family, Kind
+from proxy.families import families
 from proxy.metrics import PREFIX, exposition
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 import ldapmap
+from ldapmap import Policy
 from proxy.protocols.credentials import Credentials
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.secret import Secret
 from proxy.recognition import Identity, Recognised, Recognition, identify, within
-from proxy.settings import AuthSettings
+from proxy.settings import AuthSettings, ProtocolName
 from tests.proxy.front import PASSWORD, People
 
 INSIDE = ip_network("192.0.2.0/24")
@@ -28,10 +29,16 @@ def people() -> People:
 
 
 async def recognise(
-    who: Credentials, directory: People | None = None, *, address: str = "192.0.2.1", certificate: str = "", **auth: Any
+    who: Credentials,
+    directory: People | None = None,
+    *,
+    address: str = "192.0.2.1",
+    certificate: str = "",
+    protocol: ProtocolName = "imap",
+    **auth: Any,
 ) -> Recognised:
-    recognition = Recognition(directory or people(), AuthSettings(**auth))
-    return await recognition.recognise(who, certificate, address)
+    recognition = Recognition(directory or people(), AuthSettings(**auth), lambda: 1000.0)
+    return await recognition.recognise(who, certificate, address, protocol)
 
 
 async def refused(who: Credentials, directory: People | None = None, **how: Any) -> Failure:
@@ -128,7 +135,7 @@ async def test_everybody_may_act_for_themselves_in_any_spelling() -> None:
 
 async def test_a_directory_that_is_away_when_the_other_is_looked_up_is_away() -> None:
     class Forgetful(People):
-        async def find(self, login_name: str) -> ldapmap.Entry:
+        async def find(self, login_name: str, *, fresh: bool = False) -> ldapmap.Entry:
             if login_name == "alice":
                 raise ldapmap.Unavailable("timed out")
             return await super().find(login_name)
@@ -186,3 +193,73 @@ def test_an_address_is_within_networks_of_its_own_kind() -> None:
     assert not within("198.51.100.1", networks)
     assert not within("::1", networks)
     assert not within("192.0.2.1", ())
+
+
+def restricted(**policy: Any) -> People:
+    """Alice, with restrictions in her entry."""
+    directory = people()
+    alice = directory.entries["alice"]
+    directory.entries["alice"] = alice._replace(policy=Policy(**policy).write())
+    return directory
+
+
+RESTRICTIONS: list[tuple[dict[str, Any], Kind]] = [
+    ({"disabled": "unpaid"}, Kind.BAD_CREDENTIALS),
+    ({"closes": 999.0}, Kind.BAD_CREDENTIALS),
+    ({"protocols": ("pop3",)}, Kind.BAD_CREDENTIALS),
+    ({"networks": ("198.51.100.0/24",)}, Kind.BAD_CREDENTIALS),
+    ({"expired": "shadowLastChange is 0"}, Kind.EXPIRED),
+    ({"expires": 1000.0}, Kind.EXPIRED),
+]
+
+
+@pytest.mark.parametrize(("policy", "kind"), RESTRICTIONS)
+async def test_what_the_entry_forbids_is_refused_once_the_password_is_verified(
+    policy: dict[str, Any], kind: Kind
+) -> None:
+    directory = restricted(**policy)
+    assert (await refused(credentials("alice"), directory)).kind is kind
+    assert directory.asked[-1] == ("verify", "alice", PASSWORD.encode())
+
+
+@pytest.mark.parametrize(("policy", "_kind"), RESTRICTIONS)
+async def test_whoever_has_not_the_password_learns_nothing_of_restrictions(policy: dict[str, Any], _kind: Kind) -> None:
+    directory = restricted(**policy, passthrough=True)
+    assert (await refused(credentials("alice", "wrong"), directory)).kind is Kind.BAD_CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"closes": 1001.0}, {"protocols": ("imap",)}, {"networks": ("192.0.2.0/24",)}, {"expires": 1001.0}],
+)
+async def test_what_the_entry_allows_is_allowed(policy: dict[str, Any]) -> None:
+    assert (await recognise(credentials("alice"), restricted(**policy))).verified
+
+
+async def test_a_disabled_account_is_told_so_where_the_operator_wants_it_and_the_log_has_the_reason() -> None:
+    failure = await refused(credentials("alice"), restricted(disabled="unpaid"), reveal_disabled=True)
+    assert failure.kind is Kind.DISABLED
+    assert "unpaid" in failure.detail
+
+
+async def test_a_password_that_is_passed_through_is_not_verified_here() -> None:
+    directory = restricted(passthrough=True)
+    recognised = await recognise(credentials("alice", "whatever"), directory)
+    assert not recognised.verified
+    assert directory.asked == [("find", "alice")]
+
+
+async def test_a_certificate_counts_for_a_user_whose_passwords_are_passed_through() -> None:
+    external = credentials("", "", mechanism="EXTERNAL")
+    assert (await recognise(external, restricted(passthrough=True), certificate="alice")).verified
+
+
+async def test_it_is_remembered_by_which_name_the_user_was_called() -> None:
+    assert (await recognise(credentials("ALICE"))).name == "ALICE"
+    assert (await recognise(credentials("postmaster", authzid="Alice"), **MASTERS)).name == "Alice"
+
+
+async def test_a_failure_tells_the_log_whose_login_it_was_once_the_directory_knows() -> None:
+    assert (await refused(credentials("ALICE", "wrong"))).user == "alice"
+    assert (await refused(credentials("alice"), restricted(disabled="unpaid"))).user == "alice"
+    assert (await refused(credentials("my password, typed into the wrong field"))).user == ""

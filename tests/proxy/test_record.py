@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import ldapmap
-from proxy.counters import PHASES, Counters, families
+from proxy.counters import Counters
+from proxy.families import PHASES, families
 from proxy.log import json_line
 from proxy.meters import Meters
 from proxy.protocols.failures import Failure, Kind

@@ -237,7 +237,7 @@ MASTER: dict[str, Any] = {"mode": "master", "master_user": "vestibule", "master_
 
 
 def recognised(user: Entry = ALICE, by: Entry | None = None) -> Recognised:
-    return Recognised(user, by or user, verified=True)
+    return Recognised(user, by or user, verified=True, name=user.user)
 
 
 def ordered(who: Recognised, mechanism: str = "PLAIN", **login: Any) -> Order:
@@ -285,3 +285,11 @@ def test_a_token_goes_on_as_it_came(login: dict[str, Any]) -> None:
 
 def test_a_backend_is_told_of_the_client_only_if_that_is_wanted() -> None:
     assert ordered(recognised(), forward_client=False).origin is None
+
+
+def test_our_master_user_never_goes_for_somebody_whose_password_nobody_has_judged() -> None:
+    who = Recognised(ALICE, ALICE, verified=False, name="alice")
+    with pytest.raises(Failure) as failed:
+        ordered(who, **MASTER)
+    assert failed.value.kind is Kind.OWN_CONFIG
+    assert ordered(who).secret.reveal() == b"theirs"

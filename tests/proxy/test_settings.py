@@ -52,6 +52,16 @@ def test_a_token_goes_to_the_backend_that_judges_it_in_either_mode(mechanism: st
     assert faults_of(SMALLEST + f'[auth]\nmechanisms = ["{mechanism}"]\n' + mode) == []
 
 
+def test_a_password_that_nobody_judges_never_meets_a_master_user() -> None:
+    passed = changed("[directory]\n", '[directory]\nauth = "passthrough"\n')
+    domain = '[[directory.domain]]\nnames = ["old.example"]\nauth = "passthrough"\n'
+    assert faults_of(passed + domain) == []
+    assert [message.partition(";")[0] for message in faults_of(passed + domain + MASTER)] == [
+        'directory.auth: "passthrough" with a master user would let anybody in',
+        'directory.domain[0].auth: "passthrough" with a master user would let anybody in',
+    ]
+
+
 def test_names_are_not_used_twice() -> None:
     listener = '[[listener]]\nprotocol = "pop3"\naddress = "127.0.0.1:143"\n'
     backends = '[[shard.backend]]\nname = "mb2"\nhost = "x"\n[[shard.backend]]\nname = "MB1A."\nhost = "y"\n'

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from proxy.backends import Ends
-from proxy.counters import Counters, families
+from proxy.counters import Counters
+from proxy.families import families
 from proxy.meters import Meters
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.origin import Hop

@@ -21,6 +21,7 @@ from proxy import control
 from proxy.dispatcher import READ, Dispatcher
 from proxy.estate import Estate, prepare
 from proxy.log import Sink
+from proxy.meters import DirectoryMeters
 from proxy.relay import End, Relay
 from proxy.settings import ListenerSettings, Settings
 from proxy.worker import HalfClosed, Worker, most_sessions
@@ -39,7 +40,8 @@ class Running:
         self.estate = estate
         self.people = people
         self.line, self._theirs = socket.socketpair()
-        self.worker = Worker(estate, 0, people, asyncio.get_running_loop())
+        meters = DirectoryMeters(estate.counters.workers[0], ())
+        self.worker = Worker(estate, 0, people, meters, asyncio.get_running_loop())
         self.task = asyncio.create_task(self.worker.run(self._theirs))
 
     @property
@@ -251,6 +253,27 @@ async def test_newcomers_wait_in_the_queue_while_the_logins_that_are_full_are_yo
         assert b"a OK" in await late.ask(login("bob"))
         assert worker.lines() == []
         for client in (first, second, late):
+            client.close()
+
+
+async def test_an_attempt_that_waits_for_the_directory_never_gives_way(tmp_path: Path) -> None:
+    people = People()
+    people.held.clear()
+    async with (
+        Server(Imap()) as server,
+        running(hasty(server, node={"max_logins": 1, "login_patience": 0.0}), tmp_path, people) as worker,
+    ):
+        first = await worker.greeted()
+        await first.send(login("bob") + b"\r\n")
+        await until(lambda: ("verify", "bob", PASSWORD.encode()) in people.asked)
+        late = await worker.connect()
+        for _ in range(10):  # the loop has seen the newcomer
+            await asyncio.sleep(0)
+        people.held.set()
+        assert b"a OK" in await first.line()
+        assert (await late.line()).startswith(b"* OK")
+        assert worker.lines() == []
+        for client in (first, late):
             client.close()
 
 
