@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import ldap3
@@ -33,17 +33,15 @@ STRICT_POLICY = f"cn=strict,{BASE}"
 """A user whose `pwdPolicySubentry` is this DN is locked after three failures and must change a reset password."""
 
 SCHEMAS = Path("/etc/ldap/schema")
+STANDARD_SCHEMAS = ("core.schema", "cosine.schema", "inetorgperson.schema", "misc.schema")
 MODULES = Path("/usr/lib/ldap")
 
 _CONF = """\
-include {schemas}/core.schema
-include {schemas}/cosine.schema
-include {schemas}/inetorgperson.schema
-include {schemas}/misc.schema
-modulepath {modules}
+{schemas}modulepath {modules}
 moduleload back_mdb
 moduleload ppolicy
-pidfile {home}/slapd.pid
+moduleload syncprov
+{node}pidfile {home}/slapd.pid
 argsfile {home}/slapd.args
 loglevel none
 TLSCACertificateFile {home}/ca.pem
@@ -56,11 +54,29 @@ rootpw "{root_password}"
 directory {home}/db
 maxsize 268435456
 dbnosync
-index objectClass,uid,mail,mailHost eq
-overlay ppolicy
-ppolicy_use_lockout
+index objectClass,uid,mail,mailHost,entryUUID,entryCSN eq
+limits dn.exact="{service_dn}" size=unlimited time=unlimited
+{replication}{overlays}overlay ppolicy
+{lockout}access to attrs=userPassword by anonymous auth by * none
+access to * by dn.exact="{service_dn}" read by anonymous auth by * none
+{others}"""
+
+_OTHER = """\
+database mdb
+suffix "{suffix}"
+rootdn "{root_dn}"
+directory {directory}
+maxsize 268435456
+dbnosync
+index objectClass,uid,mail,mailHost,entryUUID,entryCSN eq
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="{service_dn}" read by anonymous auth by * none
+"""
+
+_SYNCPROV = """\
+overlay syncprov
+syncprov-checkpoint {checkpoint}
+syncprov-sessionlog {session_log}
 """
 
 
@@ -83,12 +99,35 @@ class Slapd:
     Only the service identity may read and search; nobody may read `userPassword`. TLS is offered by StartTLS on `ldap`,
     and on `ldaps`, with a certificate for the server's address, `localhost` and `ldap.example`, issued by `ca_file`.
     The addresses stay the same over `stop`, `kill`, `start` and `restart`.
+
+    A `provider` can be followed (RFC 4533): its session log remembers `session_log` operations until it ends, and its
+    contextCSN is written every `checkpoint` (operations, minutes). `node` and `replication` are lines of its
+    configuration: what is said about the server itself and about its database.
+
+    `schemas` are files below `SCHEMAS` or with a whole path, `suffixes` further trees beside `BASE`.
+    Without `use_lockout` a locked account is answered like a wrong password (slapo-ppolicy(5): `ppolicy_use_lockout`).
     """
 
     base, people = BASE, PEOPLE
     service_dn, service_password = SERVICE_DN, SERVICE_PASSWORD
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        provider: bool = False,
+        session_log: int = 10_000,
+        checkpoint: str = "1 1",
+        schemas: Sequence[str | Path] = STANDARD_SCHEMAS,
+        suffixes: Sequence[str] = (),
+        use_lockout: bool = True,
+    ) -> None:
+        self._schemas = "".join(f"include {SCHEMAS / name}\n" for name in schemas)
+        self._suffixes = tuple(suffixes)
+        self._lockout = "ppolicy_use_lockout\n" if use_lockout else ""
+        self.node = self.replication = ""
+        self.populated = True
+        """Whether the first entries are added when it has started; replicas get theirs from elsewhere."""
+        self._overlays = _SYNCPROV.format(checkpoint=checkpoint, session_log=session_log) if provider else ""
         self.home = Path(tempfile.mkdtemp(prefix="vestibule-slapd-"))
         self.address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
         self.port, self.tls_port = _free_ports(self.address, 2)
@@ -100,12 +139,13 @@ class Slapd:
         self._process: subprocess.Popen[bytes] | None = None
         self._admin: ldap3.Connection | None = None
 
-    def __enter__(self) -> Slapd:
+    def __enter__(self) -> Self:
         atexit.register(self.close)
         try:
             self._prepare()
             self.start()
-            self._populate()
+            if self.populated:
+                self._populate()
         except BaseException:
             self.close()
             raise
@@ -120,15 +160,19 @@ class Slapd:
 
     def start(self) -> None:
         """Start the process and return when it accepts connections."""
-        command = [find_program("slapd") or "slapd", "-d", "0", "-f", str(self.home / "slapd.conf")]
+        command = [find_program("slapd") or "slapd", "-d", "0", *self.configuration()]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "-h", f"{self.ldap} {self.ldaps} {self.ldapi}"],
+                [*command, "-h", f"{self.ldap}/ {self.ldaps} {self.ldapi}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         self._wait_until_it_accepts()
+
+    def configuration(self) -> list[str]:
+        """The options that say where the configuration is."""
+        return ["-f", str(self.home / "slapd.conf")]
 
     def stop(self) -> None:
         """End the process in an orderly way (its clients see their connections closed)."""
@@ -145,6 +189,7 @@ class Slapd:
     def pause(self) -> None:
         """Stop answering while the kernel still accepts connections and bytes: a server that hangs."""
         self._signal(signal.SIGSTOP)
+        wait_until(self._stands_still, "slapd to stop")  # its threads stop one after the other
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -205,14 +250,28 @@ class Slapd:
         _make_certificates(self.home, self.address)
         (self.home / "slapd.conf").write_text(
             _CONF.format(
-                schemas=SCHEMAS,
+                schemas=self._schemas,
                 modules=MODULES,
                 home=self.home,
                 base=BASE,
+                others=self._other_databases(),
                 root_dn=ROOT_DN,
                 root_password=ROOT_PASSWORD,
                 service_dn=SERVICE_DN,
+                lockout=self._lockout,
+                node=self.node,
+                replication=self.replication,
+                overlays=self._overlays,
             )
+        )
+
+    def _other_databases(self) -> str:
+        directories = [self.home / f"db{number}" for number, _ in enumerate(self._suffixes, 1)]
+        for directory in directories:
+            directory.mkdir()
+        return "".join(
+            _OTHER.format(suffix=suffix, directory=directory, root_dn=ROOT_DN, service_dn=SERVICE_DN)
+            for suffix, directory in zip(self._suffixes, directories, strict=True)
         )
 
     def _populate(self) -> None:
@@ -247,6 +306,10 @@ class Slapd:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def _done(self, succeeded: bool) -> None:
         if not succeeded:

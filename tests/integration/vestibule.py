@@ -112,6 +112,12 @@ class Vestibule:
         os.kill(victim, signal.SIGKILL)
         return victim
 
+    def kill_mirror(self) -> None:
+        """Kill the process that keeps the mirror as a crash would."""
+        for pid in children(self._process.pid):
+            if title(pid) == "vestibule-mir":
+                os.kill(pid, signal.SIGKILL)
+
     def worker_of(self, client: socket.socket) -> int:
         """The worker that holds the other end of a client's connection."""
         inode = _inode_of(client.getpeername()[:2], client.getsockname()[:2])
