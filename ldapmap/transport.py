@@ -1,8 +1,8 @@
 """A connected socket under a conversation: TCP or unix, in clear or in TLS, on any event loop that watches descriptors.
 
-It does what the loops' own transports do with less in between: one call of the system for each read and each write, and
-one delivery for all the TLS records that a read brought. A descriptor always leaves the loop before it is closed,
-because the next connection gets the same number.
+It does what the loops' own transports do with less in between: one call of the system for each read, one for all that
+is written in a turn of the loop, and one delivery for all the TLS records that a read brought. A descriptor always
+leaves the loop before it is closed, because the next connection gets the same number.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Transport:
         self._socket = connected
         self._descriptor = connected.fileno()
         self._receiver = receiver
+        self._written = bytearray()
         self._unsent = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
@@ -66,20 +67,18 @@ class Transport:
         self._decrypt(tls)
 
     def write(self, data: bytes) -> None:
-        """Send at once, or as soon as the server reads again. Fails like a lost connection beyond a megabyte."""
+        """Send in this turn of the loop, or when the server reads again. More than a megabyte loses the connection."""
         if self.closed:
             return
-        if self._tls is not None:
-            try:
-                self._tls.write(data)
-            except OSError as error:
-                self._lost(error)
-                return
-            data = self._outgoing.read()
-        self._send(data)
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written += data
+        if len(self._written) > _CHUNK:
+            self._flush()
 
     def close(self) -> None:
         """Say the goodbye of TLS and close; what could not be sent until now is dropped. May be called again."""
+        self._flush()
         if self._tls is not None and not self.closed:
             with contextlib.suppress(OSError):  # it would wait for the other side's goodbye: we do not
                 self._tls.unwrap()
@@ -111,6 +110,21 @@ class Transport:
         else:
             self._incoming.write(data)
             self._decrypt(self._tls)
+
+    def _flush(self) -> None:
+        """Send what was written, all at once: searches that begin together travel together."""
+        if self.closed or not self._written:
+            return
+        data = bytes(self._written)
+        self._written.clear()
+        if self._tls is not None:
+            try:
+                self._tls.write(data)
+            except OSError as error:
+                self._lost(error)
+                return
+            data = self._outgoing.read()
+        self._send(data)
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._descriptor)

@@ -259,13 +259,27 @@ async def test_what_a_slow_peer_did_not_read_at_once_is_sent_later_and_in_order(
         assert received == sent
 
 
-async def test_writing_to_a_socket_that_is_gone_loses_the_connection_at_once() -> None:
+async def test_what_is_written_in_one_turn_is_sent_as_one_and_nothing_after_the_end() -> None:
+    raw, ear = Scripted(), Ear()
+    transport = Transport(cast(Any, raw), ear)
+    transport.write(b"one ")
+    transport.write(b"two ")
+    await asyncio.sleep(0)
+    assert raw.sends == [b"one two "]
+    transport.write(b"three")
+    transport.close()
+    await asyncio.sleep(0)
+    assert raw.sends == [b"one two ", b"three"]
+
+
+async def test_writing_to_a_socket_that_is_gone_loses_the_connection() -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
     ear = Ear()
     transport = Transport(near, ear)
     far.close()
     transport.write(b"hello")
+    await ear.until(lambda: bool(ear.ends))
     assert isinstance(ear.ends[0], BrokenPipeError)
     assert transport.closed
 
@@ -276,6 +290,7 @@ async def test_nothing_can_be_said_after_the_goodbye_of_tls(trusting: ssl.SSLCon
         with contextlib.suppress(ssl.SSLWantReadError):
             transport._tls.unwrap()
         transport.write(b"hello")
+        await ear.until(lambda: bool(ear.ends))
         assert isinstance(ear.ends[0], ssl.SSLError)
 
 
@@ -304,7 +319,7 @@ class Scripted:
 
     def __init__(self, *results: bytes | Exception) -> None:
         self.results = list(results)
-        self.sent = b""
+        self.sends: list[bytes] = []
         self._pair = socket.socketpair()
 
     def fileno(self) -> int:
@@ -317,8 +332,13 @@ class Scripted:
         return result
 
     def send(self, data: bytes) -> int:
-        self.sent += data
+        if data:
+            self.sends.append(data)
         return len(data)
+
+    @property
+    def sent(self) -> bytes:
+        return b"".join(self.sends)
 
     def close(self) -> None:
         for each in self._pair:
