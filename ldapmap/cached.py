@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ldapmap.directory import Directory
+from ldapmap.directory import ServerDirectory
 from ldapmap.entries import Entry
 from ldapmap.errors import Misconfigured, Unavailable
 from ldapmap.layer import Layer
@@ -25,7 +25,7 @@ class CachedDirectory(Layer):
 
     def __init__(
         self,
-        inner: Directory,
+        inner: ServerDirectory,
         settings: DirectorySettings,
         meters: Meters,
         *,
@@ -38,7 +38,7 @@ class CachedDirectory(Layer):
     async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
         name = canonical(login_name, self._rules)
         try:
-            return await self._searches.find(name, login_name, fresh=fresh)
+            return await self._searches.find(name, fresh=fresh)
         except Misconfigured:
             raise
         except Unavailable:

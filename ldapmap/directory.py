@@ -53,6 +53,14 @@ class Directory(Protocol):
         ...
 
 
+class ServerDirectory(Directory, Protocol):
+    """A directory on servers, for the layers above it that have made the canonical name already."""
+
+    async def look_up(self, name: str) -> Entry:
+        """The one user with this canonical name, as a server says now. Raises what `find` raises."""
+        ...
+
+
 def describe_name(login_name: str, settings: DirectorySettings, domains: Domains) -> list[tuple[str, str]]:
     """The name after each rule and what would be searched for; ends with "refused" when a rule refuses the name."""
     described = [("typed name", login_name)]

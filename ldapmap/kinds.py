@@ -35,10 +35,11 @@ def open_directory(
     """
     if settings.kind == "ldif":
         return LdifDirectory(settings)
-    directory: Directory = LdapDirectory(settings, context, meters)
+    servers = LdapDirectory(settings, context, meters)
+    directory: Directory
     if mirror is not None:
         routes = Routes(mirror, fingerprint=fingerprint(settings), trust=settings.follow.trust)
-        directory = MirroredDirectory(directory, routes, settings, Domains(settings), meters)
+        directory = MirroredDirectory(servers, routes, settings, Domains(settings), meters)
     else:
-        directory = CachedDirectory(directory, settings, meters)
+        directory = CachedDirectory(servers, settings, meters)
     return directory if memory is None else RememberingDirectory(directory, memory, meters)

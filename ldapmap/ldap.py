@@ -53,7 +53,10 @@ class LdapDirectory:
         await self._servers.start()
 
     async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
-        place, name = self._domains.place(canonical(login_name, self._settings.names))
+        return await self.look_up(canonical(login_name, self._settings.names))
+
+    async def look_up(self, name: str) -> Entry:
+        place, name = self._domains.place(name)
         template, key = self._templates[place.number], name.encode()
         found = await self._started().search(template, key)
         if len(found) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ldapmap.directory import Directory
+from ldapmap.directory import ServerDirectory
 from ldapmap.domains import Domains, Place
 from ldapmap.entries import Entry
 from ldapmap.errors import Misconfigured, Unavailable
@@ -32,7 +32,7 @@ class MirroredDirectory(Layer):
 
     def __init__(
         self,
-        inner: Directory,
+        inner: ServerDirectory,
         routes: Routes,
         settings: DirectorySettings,
         domains: Domains,
@@ -56,7 +56,7 @@ class MirroredDirectory(Layer):
                 self._meters.answered("mirror")
                 return entry.at(place)
         try:
-            return await self._searches.find(name, login_name, fresh=fresh)
+            return await self._searches.find(name, fresh=fresh)
         except Misconfigured:
             raise
         except Unavailable:

@@ -124,10 +124,10 @@ class DirectorySettings:
         },
     )
     queue_limit: int = field(
-        default=1000,
+        default=100_000,
         metadata={
-            "doc": "Logins that may wait for a free connection, per worker, server and kind of connection; more are "
-            "told to come back later at once.",
+            "doc": "Logins that may wait for their turn, per worker, server and kind of connection; more are told to "
+            "come back later at once. It is for memory; what is bearable is said by queue_time.",
             "min": 0,
             "max": 100_000,
         },

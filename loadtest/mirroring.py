@@ -61,9 +61,9 @@ def change_figures(
     spent = cpu_seconds(process.pid) - before
     how = f"{len(numbers)} single changes of mailHost, from the order; looked for every {POLL * 1e3:g} ms"
     return [
-        Figure("mirror: change until visible, p50", percentile(single, 50) * 1e3, "ms", "< 1,000", how),
-        Figure("mirror: change until visible, p99", percentile(single, 99) * 1e3, "ms", "< 1,000", "the same"),
-        Figure("mirror: change until visible, longest", max(single) * 1e3, "ms", "< 1,000", "the same"),
+        Figure("mirror: change until visible, p50", percentile(single, 50) * 1e3, "ms", "", how),
+        Figure("mirror: change until visible, p99", percentile(single, 99) * 1e3, "ms", "<= 50", "the same"),
+        Figure("mirror: change until visible, longest", max(single) * 1e3, "ms", "", "the same"),
         Figure(
             "mirror: burst, ordered", answered, "s", "", f"{len(together)} changes until slapd has answered the last"
         ),

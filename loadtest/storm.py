@@ -37,8 +37,6 @@ TRIAL_ROUNDS = 5000
 TRIAL = 5.0
 """Seconds, at most, for which the capacity is measured before and after a storm."""
 
-LARGEST_QUEUE = 100_000
-"""The largest `queue_limit`."""
 
 GRACE = 3.0
 """Seconds beyond its own time limits after which a directory is not waited for any more."""
@@ -138,16 +136,12 @@ class Capacity(NamedTuple):
 
 
 async def storm_figures(seconds: float) -> list[Figure]:
-    """Four times as many logins as a server with a slow hash can serve: as configured by default, and in a long queue.
+    """Four times as many logins as a server with a slow hash can serve, with the settings' defaults.
 
     The server is confined to one processor where there are two, so that it is the hash which is slow, not its client.
     """
-    figures = []
     with slow_server(await rounds_for(CAPACITY)) as server:
-        figures += await one_storm("storm, default settings", server, settings_for(server), seconds)
-        longest = settings_for(server, queue_limit=LARGEST_QUEUE)
-        figures += await one_storm("storm, longest queue", server, longest, seconds)
-    return figures
+        return await one_storm("storm", server, settings_for(server), seconds)
 
 
 async def one_storm(name: str, server: Slapd, settings: DirectorySettings, seconds: float) -> list[Figure]:

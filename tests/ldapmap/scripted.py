@@ -64,7 +64,10 @@ class ScriptedDirectory:
         self.life.append("start")
 
     async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
-        self.searched.append(login_name)
+        return await self.look_up(login_name)
+
+    async def look_up(self, name: str) -> Entry:
+        self.searched.append(name)
         found = self.found
         if self.hold is not None:
             await asyncio.wait_for(self.hold.wait(), 10)
