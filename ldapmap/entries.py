@@ -15,6 +15,8 @@ from ldapmap.settings import DirectorySettings
 from ldapmap.values import Values, single, text_of
 
 _NOT_A_PASSWORD = b"\0 \t\r\n"
+_NONE = (b"",)
+_PLAIN = re.compile(rb"[!-~]+")
 _PLACE = re.compile(r"(?:\[(?P<bracketed>[^]\[]+)\]|(?P<host>[^]\[:]+))(?::[A-Za-z0-9-]+)?")
 
 
@@ -58,6 +60,9 @@ class EntryReader:
         self._preferred_key = _key(self._attributes.preferred)
         self._login_key = _key(self._attributes.login)
         self._changed_key = _key(self._attributes.password_changed)
+        own = self._attributes
+        more = (*own.aliases, own.login, own.password_changed, *self._policy.wanted)
+        self._all_plain = not any(more) and own.shard_form == "name"
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -84,6 +89,27 @@ class EntryReader:
         preferred = single(self._preferred_key, dn, values) if self._preferred_key else ""
         policy = self._policy.read(dn, values).write() if self._policy.wanted else ""
         return Entry(self._user(dn, values), dn, shard, preferred, login, policy)
+
+    def plain(self, dn: bytes, values: Values) -> tuple[bytes, bytes] | None:
+        """The user's one name, prepared for comparison, and the fields of `read`'s entry with NULs between them.
+
+        Only for what nearly all entries are, printable ASCII without blanks in single values and nothing that would
+        need another look; None for all others, also for those that `read` refuses. It is for first loads: a fourth of
+        the time.
+        """
+        if not self._all_plain:
+            return None
+        users, shards = values.get(self._user_key, ()), values.get(self._shard_key, ())
+        preferred = values.get(self._preferred_key, _NONE) if self._preferred_key else _NONE
+        if len(users) != 1 or len(shards) != 1 or len(preferred) != 1:
+            return None
+        user, shard, first = users[0], shards[0], preferred[0]
+        if not _PLAIN.fullmatch(user) or not _PLAIN.fullmatch(shard) or not (not first or _PLAIN.fullmatch(first)):
+            return None
+        if not dn.isascii() or b"\0" in dn:
+            return None
+        name = user.lower()
+        return name, b"\0".join((name if self._lower_case else user, dn, shard, first, b"", b""))
 
     def names(self, values: Values) -> list[str]:
         """Every name by which the entry is found, prepared for comparison, the user's own first.

@@ -11,7 +11,7 @@ from ldapmap.entries import Entry, EntryReader
 from ldapmap.errors import Misconfigured
 from ldapmap.mirror.backends import shard_json
 from ldapmap.mirror.errors import PurgeRefused
-from ldapmap.mirror.records import keys_of
+from ldapmap.mirror.records import LONGEST_KEY, key_of, keys_of
 from ldapmap.mirror.store import Outcome, Transaction
 from ldapmap.settings import DirectorySettings, ShardEntrySettings
 from ldapmap.values import Values, text_of
@@ -52,6 +52,7 @@ class Users:
         self._reader = EntryReader(settings)
         self._number = number
         self._prefix = bytes([1 + number])
+        self._key_prefix = key_of(number, "")
         self._forget = forget
         self._told_passwords = bool(settings.attributes.password_changed)
         places = Domains(settings).places
@@ -63,6 +64,11 @@ class Users:
 
     def put(self, change: Transaction, entry_id: bytes, dn: bytes, values: Values) -> None:
         reader, entry_id = self._reader, self._prefix + entry_id
+        if change.loading and (plain := reader.plain(dn, values)):
+            key = self._key_prefix + plain[0]
+            if len(key) <= LONGEST_KEY:
+                change.load(entry_id, key, plain[1])
+                return
         try:
             entry = reader.read(dn.decode(), values)
             keys = keys_of(self._number, reader.names(values))

@@ -225,6 +225,10 @@ class Transaction:
             row += _SEPARATOR + password_changed
         return self._put(entry_id, (row, record_of(entry)))
 
+    def load(self, entry_id: bytes, key: bytes, record: bytes) -> None:
+        """`put` for a load: a user with one name only, and the record already made (`record_of`)."""
+        self._put(entry_id, (key, record))
+
     def put_unusable(self, entry_id: bytes) -> Put:
         """The directory has this entry, but it has no route: only its id is kept, so that it is counted."""
         return self._put(entry_id, _NO_ROUTE)

@@ -236,3 +236,34 @@ def test_an_entry_takes_on_what_its_place_adds() -> None:
     assert passed.user == "alice"
     assert Policy.read(passed.policy) == Policy(protocols=("imap",), passthrough=True)
     assert Policy.read(Entry("a", DN, "s1").at(Place(0, "dc=x", True)).policy) == Policy(passthrough=True)
+
+
+_VALUE = st.sampled_from(
+    [b"alice", b"ALICE", b"s1", b"a b", b"", b" x", b"\xc3\xa9", b"\xff", b"a\0b", b"mb1a.example"]
+)
+_VALUES = st.dictionaries(
+    st.sampled_from([b"uid", b"mailhost", b"replica", b"mail"]), st.lists(_VALUE, max_size=2), max_size=4
+)
+
+
+@given(
+    values=_VALUES,
+    dn=st.sampled_from([b"uid=a,dc=x", b"uid=\xc3\xa9,dc=x", b"a\0b"]),
+    lower_case=st.booleans(),
+    preferred=st.sampled_from(["", "replica"]),
+    aliases=st.sampled_from([(), ("mail",)]),
+)
+def test_the_quick_way_says_what_the_ordinary_way_says_or_nothing(
+    values: dict[bytes, list[bytes]], dn: bytes, lower_case: bool, preferred: str, aliases: tuple[str, ...]
+) -> None:
+    made = reader(lower_case=lower_case, preferred=preferred, aliases=aliases)
+    plain = made.plain(dn, values)
+    if plain is not None:
+        entry = made.read(dn.decode(), values)
+        assert "\0".join(entry).encode() == plain[1]
+        assert [name.encode() for name in made.names(values)] == [plain[0]]
+
+
+def test_the_quick_way_is_there_for_what_nearly_all_entries_are() -> None:
+    plain = PLAIN.plain(b"uid=Alice,dc=x", {b"uid": [b"Alice"], b"mailhost": [b"s1"]})
+    assert plain == (b"alice", b"alice\0uid=Alice,dc=x\0s1\0\0\0")
