@@ -15,9 +15,9 @@ from ldapmap.embedded import LdifDirectory, is_below, stored_passwords
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError
 from ldapmap.findings import Finding
-from ldapmap.ldap import read_identity
 from ldapmap.ldif import LdifFault, Record
 from ldapmap.settings import DirectorySettings
+from ldapmap.targets import read_identity
 
 
 def check_directory(settings: DirectorySettings, context: ssl.SSLContext | None) -> list[Finding]:

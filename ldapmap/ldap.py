@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 
-from ldapmap.address import parse_address
-from ldapmap.connection import Identity, Target
 from ldapmap.deadlines import Deadlines
 from ldapmap.directory import describe_name
 from ldapmap.domains import Domains
@@ -21,6 +18,7 @@ from ldapmap.server import Server, ServerOptions
 from ldapmap.servers import Servers
 from ldapmap.settings import DirectorySettings, ServerSettings
 from ldapmap.status import DirectoryStatus
+from ldapmap.targets import read_identity, target_for
 
 
 class LdapDirectory:
@@ -37,7 +35,7 @@ class LdapDirectory:
         self._domains = Domains(settings)
         self._templates = [_template(settings, base, self._reader.wanted) for base in self._domains.bases]
         self._identity = read_identity(settings)
-        self._targets = [(_target(server.url, settings, context), server) for server in settings.ordered_servers]
+        self._targets = [(target_for(server.url, settings, context), server) for server in settings.ordered_servers]
         self._servers: Servers | None = None
         self._deadlines: Deadlines | None = None
 
@@ -101,37 +99,3 @@ class LdapDirectory:
 def _template(settings: DirectorySettings, base: str, wanted: Sequence[str]) -> SearchTemplate:
     names = (settings.attributes.user, *settings.attributes.aliases)
     return SearchTemplate(base, settings.scope, names, parse_filter(settings.filter), wanted)
-
-
-def read_identity(settings: DirectorySettings) -> Identity | None:
-    """The service identity, its password read from the file; None: search anonymously."""
-    if not settings.bind_dn:
-        return None
-    if settings.bind_password_file is None:
-        raise ValueError("bind_dn needs bind_password_file")
-    password = read_password(settings.bind_password_file)
-    return Identity(settings.bind_dn.encode(), password)
-
-
-def read_password(path: Path) -> bytes:
-    """The file's contents without one line break at the end. Raises OSError, or ValueError for an empty one."""
-    password = path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
-    if not password:
-        raise ValueError(f"{path} is empty: a bind without a password would be anonymous")
-    return password
-
-
-def _target(url: str, settings: DirectorySettings, context: ssl.SSLContext | None) -> Target:
-    address = parse_address(url)
-    needs_tls = address.scheme == "ldaps" or settings.starttls
-    if needs_tls and context is None:
-        raise ValueError(f"{url} needs a TLS context")
-    return Target(
-        address=address,
-        context=context if needs_tls else None,
-        starttls=settings.starttls,
-        connect_timeout=settings.connect_timeout,
-        message_limit=settings.message_limit,
-        search_outstanding=settings.search_outstanding,
-        queue_limit=settings.queue_limit,
-    )

@@ -25,6 +25,7 @@ from ldapmap.ber import (
     wrap,
 )
 from ldapmap.filters import Filter, Present
+from ldapmap.stream import Stream
 
 LARGEST_ID = 2**31 - 1
 SIZE_LIMIT = 2
@@ -156,65 +157,11 @@ def _attribute_list(names: Sequence[str]) -> bytes:
 # --- responses ---
 
 
-class Responses:
-    """Cuts a stream into messages and decodes them; holds at most one unfinished message of at most `limit` bytes.
-
-    `read` takes the place of `decode` where more is wanted of a message.
-    """
+class Responses(Stream[Response]):
+    """The responses of a server. `read` takes the place of `decode` where more is wanted of a message."""
 
     def __init__(self, limit: int, read: Callable[[bytes, int, int], Response] | None = None) -> None:
-        self._limit = limit
-        self._decode = read or decode
-        self._rest = bytearray()
-        self._needed = 0
-
-    def feed(self, data: bytes) -> list[Response]:
-        """Every message that is complete with `data`. Raises BerError; the stream cannot be used after that."""
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
-                return []
-            data = bytes(self._rest)
-            self._rest.clear()
-        return self._cut(data)
-
-    @property
-    def empty(self) -> bool:
-        """No part of a message is waiting for its end."""
-        return not self._rest
-
-    def _cut(self, data: bytes) -> list[Response]:
-        responses: list[Response] = []
-        at, end = 0, len(data)
-        while at < end:
-            start, stop = self._bounds(data, at, end)
-            if stop > end:
-                self._rest += data[at:]
-                self._needed = stop - at
-                break
-            responses.append(self._decode(data, start, stop))
-            at = stop
-        return responses
-
-    def _bounds(self, data: bytes, at: int, end: int) -> tuple[int, int]:
-        """Start and end of the content of the message at `at`; an end beyond `end` while its head is incomplete."""
-        if data[at] != SEQUENCE:
-            raise BerError(f"a message begins with {data[at]:#04x}")
-        start = at + 2
-        if start > end:
-            return start, start
-        size = data[at + 1]
-        if size < 128:
-            return start, start + size
-        octets = size & 0x7F
-        if not 0 < octets <= 4:
-            raise BerError("the length of a message is indefinite or too long")
-        if start + octets > end:
-            return start, start + octets
-        size = int.from_bytes(data[start : start + octets], "big")
-        if size > self._limit:
-            raise BerError(f"a message is longer than {self._limit} bytes")
-        return start + octets, start + octets + size
+        super().__init__(limit, read or decode)
 
 
 def decode(data: bytes, at: int, end: int) -> Response:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import operator
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ldapmap.address import parse_address
 from ldapmap.ber import BerError
 from ldapmap.connection import SearchConnection, Target
 from ldapmap.deadlines import Deadlines
@@ -19,7 +17,6 @@ from ldapmap.filters import Filter
 from ldapmap.messages import BaseProbe, FoundEntry, Other, Result
 from ldapmap.mirror.syncrepl import SyncDone, SyncEvent, SyncStream, sync_request
 from ldapmap.results import described
-from ldapmap.settings import DirectorySettings
 
 Receiver = Callable[[Sequence[SyncEvent]], None]
 """Takes what has arrived for one search; what it raises ends the connection."""
@@ -115,23 +112,6 @@ class SyncConnection(SearchConnection):
             self.over.set_exception(self._failure or ServerFault(f"{self}: {reason}", again=True))
             self.over.exception()  # whoever ends it himself need not look
             self.activity.set()
-
-
-def sync_target(url: str, settings: DirectorySettings, context: ssl.SSLContext | None) -> Target:
-    """How to reach a server that is followed. Raises ValueError when TLS is wanted and there is no context."""
-    address = parse_address(url)
-    needs_tls = address.scheme == "ldaps" or settings.starttls
-    if needs_tls and context is None:
-        raise ValueError(f"{url} needs a TLS context")
-    return Target(
-        address=address,
-        context=context if needs_tls else None,
-        starttls=settings.starttls,
-        connect_timeout=settings.connect_timeout,
-        message_limit=settings.message_limit,
-        search_outstanding=settings.search_outstanding,
-        queue_limit=settings.queue_limit,
-    )
 
 
 _message_id = operator.attrgetter("message_id")

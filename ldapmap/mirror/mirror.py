@@ -6,14 +6,13 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from ldapmap.ldap import read_identity
-from ldapmap.mirror.connection import sync_target
 from ldapmap.mirror.control import Control
 from ldapmap.mirror.copies import Copies
 from ldapmap.mirror.follower import SyncFollower
 from ldapmap.mirror.polling import PollingFollower
 from ldapmap.mirror.status import MirrorStatus
 from ldapmap.settings import DirectorySettings
+from ldapmap.targets import read_identity, target_for
 
 _FOLLOWERS: dict[str, type[SyncFollower] | type[PollingFollower]] = {
     "syncrepl": SyncFollower,
@@ -41,7 +40,7 @@ class Mirror:
         self._settings = settings
         self._path = path
         self._identity = read_identity(settings)
-        self._targets = [sync_target(url, settings, context) for url in urls_of(settings)]
+        self._targets = [target_for(url, settings, context) for url in urls_of(settings)]
         self._copies = Copies(settings, path, forget=forget)
 
     async def run(self) -> None:

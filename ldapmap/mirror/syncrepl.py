@@ -35,6 +35,7 @@ from ldapmap.messages import (
     Result,
 )
 from ldapmap.messages import decode as decode_plain
+from ldapmap.stream import Stream
 
 PRESENT, ADD, MODIFY, DELETE = range(4)
 """The states of an entry (RFC 4533 section 2.2)."""
@@ -140,58 +141,11 @@ def sync_request(
 # --- the stream ---
 
 
-class SyncStream:
-    """Cuts a stream into messages and decodes them; holds at most one unfinished message of at most `limit` bytes."""
+class SyncStream(Stream[SyncEvent]):
+    """What a server sends to one who follows it."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._rest = bytearray()
-        self._needed = 0
-
-    def feed(self, data: bytes) -> list[SyncEvent]:
-        """Every message that is complete with `data`. Raises BerError; the stream cannot be used after that."""
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
-                return []
-            data = bytes(self._rest)
-            self._rest.clear()
-        events: list[SyncEvent] = []
-        at, end = 0, len(data)
-        while at < end:
-            start, stop = self._bounds(data, at, end)
-            if stop > end:
-                self._rest += data[at:]
-                self._needed = stop - at
-                break
-            events.append(decode(data, start, stop))
-            at = stop
-        return events
-
-    @property
-    def empty(self) -> bool:
-        """No part of a message is waiting for its end."""
-        return not self._rest
-
-    def _bounds(self, data: bytes, at: int, end: int) -> tuple[int, int]:
-        """Start and end of the content of the message at `at`; an end beyond `end` while its head is incomplete."""
-        if data[at] != SEQUENCE:
-            raise BerError(f"a message begins with {data[at]:#04x}")
-        start = at + 2
-        if start > end:
-            return start, start
-        size = data[at + 1]
-        if size < 128:
-            return start, start + size
-        octets = size & 0x7F
-        if not 0 < octets <= 4:
-            raise BerError("the length of a message is indefinite or too long")
-        if start + octets > end:
-            return start, start + octets
-        size = int.from_bytes(data[start : start + octets], "big")
-        if size > self._limit:
-            raise BerError(f"a message is longer than {self._limit} bytes")
-        return start + octets, start + octets + size
+        super().__init__(limit, decode)
 
 
 def decode(data: bytes, at: int, end: int) -> SyncEvent:

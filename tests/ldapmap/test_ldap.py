@@ -24,7 +24,7 @@ from ldapmap.errors import (
     UnknownUser,
     WrongPassword,
 )
-from ldapmap.ldap import LdapDirectory, read_password
+from ldapmap.ldap import LdapDirectory
 from ldapmap.messages import SEARCH_DONE
 from ldapmap.policy import Policy
 from ldapmap.sections import DomainSettings, RuleSettings
@@ -557,16 +557,6 @@ def test_a_lookup_is_described_without_any_server() -> None:
 
 
 # --- settings that cannot work ---
-
-
-def test_a_password_file_loses_one_line_break_and_no_more(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    for content, password in ((b"x", b"x"), (b" x \n", b" x "), (b"x\r\n", b"x"), (b"x\n\n", b"x\n")):
-        path.write_bytes(content)
-        assert read_password(path) == password
-    path.write_bytes(b"\n")
-    with pytest.raises(ValueError, match="is empty"):
-        read_password(path)
 
 
 def test_tls_needs_a_context_and_an_identity_needs_a_password() -> None:

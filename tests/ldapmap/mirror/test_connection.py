@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ from ldapmap.connection import open_connection
 from ldapmap.deadlines import Deadlines
 from ldapmap.errors import ServerFault
 from ldapmap.filters import parse_filter
-from ldapmap.mirror.connection import SyncConnection, SyncSearch, sync_target
+from ldapmap.mirror.connection import SyncConnection, SyncSearch
 from ldapmap.mirror.errors import ReloadNeeded
 from ldapmap.mirror.syncrepl import NewCookie, RefreshDelete, SyncEntry, SyncEvent
+from ldapmap.targets import target_for
 from tests.ldapmap.fake import FakeServer, fake_server
 from tests.ldapmap.mirror.sync_server import BASE, COOKIE, SyncServer, cookie, done, ends, nothing, user, whole
 
@@ -28,7 +28,7 @@ SEARCH = SyncSearch(BASE, BASE, "subtree", parse_filter("(objectClass=*)"), ("ui
 async def connected(script: SyncServer, seconds: float = 5.0) -> AsyncIterator[SyncConnection]:
     async with fake_server(script) as server:
         deadlines = Deadlines(seconds)
-        connection = await open_connection(SyncConnection, sync_target(server.url, settings(server), None), deadlines)
+        connection = await open_connection(SyncConnection, target_for(server.url, settings(server), None), deadlines)
         try:
             async with asyncio.timeout(10):
                 yield connection
@@ -183,19 +183,3 @@ async def test_nothing_can_be_asked_on_a_connection_that_is_closed() -> None:
         with pytest.raises(ServerFault):
             connection.over.result()
         connection.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "starttls", "encrypted"),
-    [("ldap://a", False, False), ("ldap://a", True, True), ("ldaps://a", False, True), ("ldapi://%2Fx", False, False)],
-)
-def test_tls_is_used_where_the_settings_say(url: str, starttls: bool, encrypted: bool) -> None:
-    context = ssl.create_default_context()
-    target = sync_target(url, settings(url, starttls=starttls), context)
-    assert (target.context is context) == encrypted
-    assert target.message_limit == 4096
-
-
-def test_tls_without_a_context_is_refused() -> None:
-    with pytest.raises(ValueError, match="TLS context"):
-        sync_target("ldaps://a", settings("ldaps://a"), None)

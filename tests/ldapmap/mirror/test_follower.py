@@ -12,13 +12,13 @@ import pytest
 
 from ldapmap import DirectorySettings, DomainSettings
 from ldapmap.mirror import follower as follower_module
-from ldapmap.mirror.connection import sync_target
 from ldapmap.mirror.copies import Copies
 from ldapmap.mirror.fingerprint import fingerprint
 from ldapmap.mirror.follower import SyncFollower, parts_of
 from ldapmap.mirror.routes import Routes
 from ldapmap.mirror.status import MirrorStatus
 from ldapmap.sections import FollowSettings, ShardEntrySettings
+from ldapmap.targets import target_for
 from tests.ldapmap.fake import FakeServer, fake_server
 from tests.ldapmap.mirror.sync_server import (
     BASE,
@@ -41,7 +41,7 @@ class Following:
 
     def __init__(self, settings: DirectorySettings, path: Path, copies: Copies) -> None:
         self.path, self.copies, self.settings = path, copies, settings
-        targets = [sync_target(url, settings, None) for url in settings.servers]
+        targets = [target_for(url, settings, None) for url in settings.servers]
         self.task = asyncio.ensure_future(SyncFollower(settings, targets, None, copies).run())
 
     @property

@@ -14,12 +14,12 @@ import pytest
 from ldapmap.connection import Target
 from ldapmap.errors import ServerFault
 from ldapmap.mirror import polling
-from ldapmap.mirror.connection import sync_target
 from ldapmap.mirror.copies import Copies
 from ldapmap.mirror.listing import ListingConnection
 from ldapmap.mirror.polling import PollingFollower, attributes_in, parts_of
 from ldapmap.mirror.status import MirrorStatus
 from ldapmap.settings import DirectorySettings, FollowSettings, ShardEntrySettings
+from ldapmap.targets import target_for
 from tests.ldapmap.mirror.domain import CONTEXT, PEOPLE, Domain
 
 URLS = ("ldap://dc1.example.test", "ldap://dc2.example.test")
@@ -44,7 +44,7 @@ class Forest:
         self.forgotten: list[str] = []
         self.copies = Copies(settings, path, forget=self.forgotten.append)
         self.copies.open()
-        targets = [sync_target(url, settings, None) for url in URLS]
+        targets = [target_for(url, settings, None) for url in URLS]
         self.follower = PollingFollower(settings, targets, None, self.copies)
         monkeypatch.setattr(polling, "open_connection", self.connect)
 
