@@ -96,7 +96,7 @@ def _live(
 
 
 async def _follow(settings: DirectorySettings, context: ssl.SSLContext | None, path: Path, telling: Connection) -> None:
-    mirror = Mirror(settings, context, path, forget=lambda user: None)
+    mirror = Mirror(settings, context, path)
     wall, cpu = time.perf_counter(), time.process_time()
     following = asyncio.create_task(mirror.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, following.cancel)

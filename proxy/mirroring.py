@@ -64,12 +64,10 @@ def _open(estate: Estate, keeper: MemoryKeeper | None) -> Mirror:
     path = settings.mirror_path
     if path is None:
         raise ValueError("no mirror is configured")
-    forget = keeper.forget if keeper is not None else _nobody_remembers
-    return Mirror(settings.directory, directory_context(settings.directory), path, forget=forget)
-
-
-def _nobody_remembers(user: str) -> None:
-    """Without remembered passwords there is nothing to forget."""
+    context = directory_context(settings.directory)
+    if keeper is None:
+        return Mirror(settings.directory, context, path)
+    return Mirror(settings.directory, context, path, forget=keeper.forget, forget_all=keeper.forget_all)
 
 
 async def _follow(estate: Estate, mirror: Mirror, keeper: MemoryKeeper | None) -> None:

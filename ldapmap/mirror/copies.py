@@ -8,49 +8,48 @@ refused, unless it was ordered.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
-from ldapmap.domains import Domains
 from ldapmap.mirror.changes import Change
-from ldapmap.mirror.environment import open_environment
 from ldapmap.mirror.errors import PurgeRefused, Unusable
 from ldapmap.mirror.fingerprint import fingerprint
 from ldapmap.mirror.generations import Generations
-from ldapmap.mirror.records import ALIAS, AMBIGUOUS
 from ldapmap.mirror.status import MirrorStatus, Progress
 from ldapmap.mirror.store import Writer
 from ldapmap.settings import DirectorySettings
 
 _log = logging.getLogger(__name__)
 
-_FORGOTTEN_AT_ONCE = 1000
-"""Users forgotten between two looks at whatever else the process has to do."""
-
 
 class Copies:
     """The files in the directory `path`, for one event loop.
 
-    `forget(user)` is called with the name of everybody whose password may have changed unseen. `rebuild_ordered` is set
-    by an operator: a follower drops what it does and loads anew, and `accept` clears it. What a follower notes belongs
-    into `progress`. It calls `heard` when its server has spoken and `writer` is in step with it, and `applied` after
-    each transaction.
+    A follower calls `forget(user)` for everybody whose password may have changed; `forget_all` is called before another
+    copy is used, for nobody knows whose password has changed since the former. `rebuild_ordered` is set by an operator:
+    a follower drops what it does and loads anew, and `accept` clears it. What a follower notes belongs into `progress`.
+    It calls `heard` when its server has spoken and `writer` is in step with it, and `applied` after each transaction.
     """
 
-    def __init__(self, settings: DirectorySettings, path: Path, *, forget: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: DirectorySettings,
+        path: Path,
+        *,
+        forget: Callable[[str], None],
+        forget_all: Callable[[], None],
+    ) -> None:
         self.writer: Writer | None = None
         self.progress = Progress()
         self.rebuild_ordered = asyncio.Event()
         self.purge_limit = settings.follow.purge_limit
         self.forget = forget
+        self._forget_all = forget_all
         self._generations = Generations(path)
         self._fingerprint = fingerprint(settings)
-        places = Domains(settings).places
-        self._suffixes = {(place.number, place.suffix) for place in places}
         self._changed = asyncio.Event()
         self._in_step = time.monotonic()
         self._told = 0
@@ -91,7 +90,7 @@ class Copies:
         loaded.close(clean=False)
         self._generations.discard(loaded.path)
 
-    async def accept(self, loaded: Writer) -> None:
+    def accept(self, loaded: Writer) -> None:
         """Let readers use the new copy, and remove the one before it.
 
         Raises PurgeRefused when it has lost more users than the limit allows and nobody ordered a rebuild.
@@ -99,7 +98,7 @@ class Copies:
         if not self.rebuild_ordered.is_set():
             self._refuse_loss(loaded)
         loaded.finish_load()
-        await self._forget_everybody(loaded.path)
+        self._forget_all()
         self._beat(loaded)
         self._generations.publish(loaded.path)
         former, self.writer = self.writer, loaded
@@ -177,25 +176,3 @@ class Copies:
     def _signal(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _forget_everybody(self, path: Path) -> None:
-        """Nobody can tell whose password has changed since the former copy; who is not in the new one has no route."""
-        with contextlib.closing(_users(path)) as users:
-            for count, (number, user) in enumerate(users, 1):
-                for of_number, suffix in self._suffixes:
-                    if of_number == number:
-                        self.forget(user + suffix)
-                if count % _FORGOTTEN_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-
-
-def _users(path: Path) -> Generator[tuple[int, str], None, None]:
-    """Everybody in the file, with the number of the base."""
-    environment = open_environment(path)
-    try:
-        with environment.reading() as transaction:
-            for key, value in transaction.cursor(environment.users):
-                if value[:1] not in (ALIAS, AMBIGUOUS):
-                    yield key[0] - 1, value.partition(b"\0")[0].decode()
-    finally:
-        environment.release()

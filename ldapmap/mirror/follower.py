@@ -164,7 +164,7 @@ class Visit:
         writer = self._copies.load()
         try:
             await self._refresh(connection, writer)
-            await self._copies.accept(writer)
+            self._copies.accept(writer)
         except BaseException:
             connection.abort("the load came to nothing")
             self._copies.discard(writer)

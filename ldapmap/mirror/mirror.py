@@ -25,8 +25,9 @@ _FOLLOWERS: dict[str, type[SyncFollower] | type[PollingFollower]] = {
 class Mirror:
     """Keeps the files in the directory `path` in step with the directory. Made anywhere, run once, in one event loop.
 
-    `forget(user)` is called for everybody whose password may have changed; it must not raise. The constructor raises
-    ValueError for TLS without a context, and OSError when the service identity's password cannot be read.
+    `forget(user)` is called for everybody whose password may have changed, `forget_all` when it may be anybody's; they
+    must not raise. The constructor raises ValueError for TLS without a context, and OSError when the service identity's
+    password cannot be read.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class Mirror:
         path: Path,
         *,
         forget: Callable[[str], None] = lambda user: None,
+        forget_all: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._path = path
         self._identity = read_identity(settings)
         self._targets = [target_for(url, settings, context) for url in urls_of(settings)]
-        self._copies = Copies(settings, path, forget=forget)
+        self._copies = Copies(settings, path, forget=forget, forget_all=forget_all)
 
     async def run(self) -> None:
         """Never returns; to be cancelled. Raises Unusable when another process keeps this mirror, and OSError."""

@@ -106,7 +106,7 @@ class Visit:
                 async for entries in self._connection.pages(part.question()):
                     self._load(writer, part, entries)
             self._write(writer, lambda change: change.set_cookie(self._cookie, self._changes.position))
-            await self._copies.accept(writer)
+            self._copies.accept(writer)
         except BaseException:
             self._copies.discard(writer)
             raise

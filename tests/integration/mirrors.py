@@ -49,7 +49,13 @@ class Running:
     def __init__(self, settings: DirectorySettings, path: Path, context: ssl.SSLContext | None) -> None:
         self.path = path
         self.forgotten: list[str] = []
-        self.mirror = Mirror(settings, context, path, forget=self.forgotten.append)
+        self.mirror = Mirror(
+            settings,
+            context,
+            path,
+            forget=self.forgotten.append,
+            forget_all=lambda: self.forgotten.append("everybody"),
+        )
         self.routes = Routes(path, fingerprint=fingerprint(settings), trust=settings.follow.trust)
         self.task = asyncio.get_running_loop().create_task(self.mirror.run())
 

@@ -18,7 +18,7 @@ SETTINGS = DirectorySettings(kind="ldap", mirror=True)
 class Mirror:
     """In step as soon as its task has run once; it writes down that it was ended in an orderly way."""
 
-    def __init__(self, settings: DirectorySettings, context: Any, path: Path, *, forget: Any) -> None:
+    def __init__(self, settings: DirectorySettings, context: Any, path: Path) -> None:
         self._path = path
         self._state = Progress()
 

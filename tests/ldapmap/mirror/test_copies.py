@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -11,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from ldapmap.entries import Entry
-from ldapmap.mirror import copies as copies_module
 from ldapmap.mirror.copies import Copies
 from ldapmap.mirror.errors import PurgeRefused, Unusable
 from ldapmap.mirror.fingerprint import fingerprint
 from ldapmap.mirror.records import key_of
 from ldapmap.mirror.routes import Routes
 from ldapmap.mirror.store import Writer
-from ldapmap.settings import DirectorySettings, DomainSettings
+from ldapmap.settings import DirectorySettings
 
 SETTINGS = DirectorySettings(kind="ldap", servers=("ldap://127.0.0.1",), base="ou=people,dc=x")
 
@@ -29,13 +27,15 @@ class Kept:
     def __init__(self, path: Path, settings: DirectorySettings = SETTINGS) -> None:
         self.path = path
         self.forgotten: list[str] = []
-        self.copies = Copies(settings, path, forget=self.forgotten.append)
+        self.copies = Copies(
+            settings, path, forget=self.forgotten.append, forget_all=lambda: self.forgotten.append("everybody")
+        )
 
     async def load(self, *users: str) -> None:
         loaded = self.copies.load()
         put(loaded, *users)
         try:
-            await self.copies.accept(loaded)
+            self.copies.accept(loaded)
         except BaseException:
             self.copies.discard(loaded)
             raise
@@ -78,43 +78,8 @@ async def test_the_first_load_is_used_and_everybody_is_forgotten(kept: Kept) -> 
     assert (status.generation, status.users, status.entries, status.reloads) == (1, 2, 2, 1)
     assert status.last_contact >= before
     assert status.file_bytes > 0
-    assert sorted(kept.forgotten) == ["alice", "bob"]
+    assert kept.forgotten == ["everybody"]
     assert kept.found("alice")
-
-
-async def test_users_are_forgotten_under_every_name_they_may_have_used(tmp_path: Path) -> None:
-    domain = DomainSettings(names=("y.example",), base="ou=y,dc=x", local_part=True)
-    kept = Kept(tmp_path, dataclasses.replace(SETTINGS, domain=(domain,)))
-    kept.copies.open()
-    loaded = kept.copies.load()
-    put(loaded, "alice")
-    put(loaded, "bob", base=1)
-    await kept.copies.accept(loaded)
-    assert sorted(kept.forgotten) == ["alice", "bob@y.example"]
-    kept.copies.close()
-
-
-async def test_other_work_goes_on_while_many_are_forgotten(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies_module, "_FORGOTTEN_AT_ONCE", 1)
-    loading = asyncio.ensure_future(kept.load("alice", "bob"))
-    await asyncio.sleep(0)
-    assert kept.forgotten == ["alice"]
-    await loading
-    assert kept.forgotten == ["alice", "bob"]
-
-
-async def test_a_load_that_is_cancelled_before_it_is_published_leaves_the_copy_in_use(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await kept.load("alice")
-    monkeypatch.setattr(copies_module, "_FORGOTTEN_AT_ONCE", 1)
-    loading = asyncio.ensure_future(kept.load("alice", "bob"))
-    await asyncio.sleep(0)
-    loading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await loading
-    assert kept.files == ["mirror-1"]
-    assert not kept.found("bob")
 
 
 async def test_a_discarded_load_leaves_nothing(kept: Kept) -> None:

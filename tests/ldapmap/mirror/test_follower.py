@@ -81,7 +81,7 @@ async def following(path: Path, *servers: FakeServer, **changes: Any) -> AsyncIt
         **changes,
     }
     settings = DirectorySettings(kind="ldap", **given)
-    copies = Copies(settings, path, forget=lambda user: None)
+    copies = Copies(settings, path, forget=lambda user: None, forget_all=lambda: None)
     copies.open()
     work = Following(settings, path, copies)
     try:

@@ -54,11 +54,11 @@ async def until(task: asyncio.Task[None], condition: Callable[[], bool]) -> None
 async def test_a_mirror_follows_tells_and_rebuilds(path: Path) -> None:
     forgotten: list[str] = []
     async with fake_server(SyncServer(whole("alice"))) as server:
-        mirror = Mirror(settings(server), None, path, forget=forgotten.append)
+        mirror = Mirror(settings(server), None, path, forget_all=lambda: forgotten.append("everybody"))
         async with run(mirror) as task:
             await until(task, lambda: mirror.status().state == "following")
             assert (await asyncio.to_thread(ask_mirror, path, "status"))["server"] == server.url
-            assert forgotten == ["alice"]
+            assert forgotten == ["everybody"]
             mirror.rebuild()
             await until(task, lambda: mirror.status().generation == 2)
         assert not (path / "mirror.sock").exists()

@@ -42,7 +42,7 @@ class Forest:
         self.down: set[str] = set()
         self.visited: list[str] = []
         self.forgotten: list[str] = []
-        self.copies = Copies(settings, path, forget=self.forgotten.append)
+        self.copies = Copies(settings, path, forget=self.forgotten.append, forget_all=self.forgotten.clear)
         self.copies.open()
         targets = [target_for(url, settings, None) for url in URLS]
         self.follower = PollingFollower(settings, targets, None, self.copies)

@@ -43,7 +43,7 @@ class Mirror:
     def __init__(self, path: Path, domain: Domain, settings: DirectorySettings = SETTINGS) -> None:
         self.path, self.domain, self.settings = path, domain, settings
         self.forgotten: list[str] = []
-        self.copies = Copies(settings, path, forget=self.forgotten.append)
+        self.copies = Copies(settings, path, forget=self.forgotten.append, forget_all=self.forgotten.clear)
         self.copies.open()
 
     async def visit(self, method: str = "usn") -> Visit:
