@@ -1,7 +1,7 @@
 """Who the user is and where the user's mail lives, according to LDAP servers or an LDIF file."""
 
-from ldapmap.address import parse_address
 from ldapmap.check import check_directory
+from ldapmap.client.address import parse_address
 from ldapmap.directory import Directory
 from ldapmap.entries import Entry
 from ldapmap.errors import (
@@ -20,11 +20,11 @@ from ldapmap.errors import (
     WrongPassword,
 )
 from ldapmap.findings import Finding
-from ldapmap.keeper import MemoryKeeper
 from ldapmap.kinds import open_directory
 from ldapmap.ldif import LdifFault
-from ldapmap.memories import Memory
-from ldapmap.memory import MemoryLine
+from ldapmap.memory.keeper import MemoryKeeper
+from ldapmap.memory.line import MemoryLine
+from ldapmap.memory.memory import Memory
 from ldapmap.meters import (
     NO_METERS,
     OPERATIONS,

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Literal
 
-from ldapmap.address import parse_address
+from ldapmap.client.address import parse_address
 from ldapmap.domains import Domains
 from ldapmap.embedded import LdifDirectory, is_below, stored_passwords
 from ldapmap.entries import EntryReader

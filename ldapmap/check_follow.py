@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ldapmap.ber import BerError
+from ldapmap.client.ber import BerError
+from ldapmap.client.filters import Filter, parse_filter
+from ldapmap.client.messages import FoundEntry, Response, Responses, Result, abandon_request
 from ldapmap.domains import Domains
-from ldapmap.filters import Filter, parse_filter
-from ldapmap.messages import FoundEntry, Response, Responses, Result, abandon_request
 from ldapmap.mirror.syncrepl import sync_request
 from ldapmap.settings import DirectorySettings
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from ldapmap.ber import BerError
 from ldapmap.check_follow import check_ad, check_sync
-from ldapmap.connection import Identity
+from ldapmap.client.ber import BerError
+from ldapmap.client.connection import Identity
 from ldapmap.domains import Domains
 from ldapmap.entries import EntryReader
 from ldapmap.errors import DirectoryError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ldapmap.client.filters import Present, escape, parse_filter
 from ldapmap.domains import Domains
 from ldapmap.entries import Entry
 from ldapmap.errors import InvalidName
-from ldapmap.filters import Present, escape, parse_filter
 from ldapmap.names import canonical, steps
 from ldapmap.settings import DirectorySettings
 from ldapmap.status import DirectoryStatus

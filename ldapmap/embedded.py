@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator
 
+from ldapmap.client.filters import parse_filter
 from ldapmap.directory import describe_name
 from ldapmap.domains import Domains
 from ldapmap.entries import Entry, EntryReader, refuse_empty
 from ldapmap.errors import AmbiguousUser, Misconfigured, UnknownUser, WrongPassword
-from ldapmap.filters import parse_filter
 from ldapmap.ldif import LdifFault, Record, read_ldif
 from ldapmap.names import canonical, prepared
 from ldapmap.passwords import Stored, UnusablePassword, read_stored

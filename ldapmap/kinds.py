@@ -10,7 +10,7 @@ from ldapmap.directory import Directory
 from ldapmap.domains import Domains
 from ldapmap.embedded import LdifDirectory
 from ldapmap.ldap import LdapDirectory
-from ldapmap.memory import MemoryLine
+from ldapmap.memory.line import MemoryLine
 from ldapmap.meters import NO_METERS, Meters
 from ldapmap.mirror.fingerprint import fingerprint
 from ldapmap.mirror.routes import Routes

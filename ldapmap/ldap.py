@@ -5,17 +5,17 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import parse_filter
+from ldapmap.client.messages import BaseProbe, SearchTemplate
+from ldapmap.client.server import Server, ServerOptions
+from ldapmap.client.servers import Servers
 from ldapmap.directory import describe_name
 from ldapmap.domains import Domains
 from ldapmap.entries import Entry, EntryReader, refuse_empty
 from ldapmap.errors import AmbiguousUser, UnknownUser
-from ldapmap.filters import parse_filter
-from ldapmap.messages import BaseProbe, SearchTemplate
 from ldapmap.meters import NO_METERS, Meters
 from ldapmap.names import canonical
-from ldapmap.server import Server, ServerOptions
-from ldapmap.servers import Servers
 from ldapmap.settings import DirectorySettings, ServerSettings
 from ldapmap.status import DirectoryStatus
 from ldapmap.targets import read_identity, target_for

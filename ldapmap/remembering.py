@@ -17,9 +17,9 @@ from ldapmap.errors import (
     WrongPassword,
 )
 from ldapmap.layer import Layer
-from ldapmap.memory import MemoryLine
+from ldapmap.memory.line import MemoryLine
+from ldapmap.memory.table import ACCEPTED
 from ldapmap.meters import Meters
-from ldapmap.remembered import ACCEPTED
 
 
 class RememberingDirectory(Layer):

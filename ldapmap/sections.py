@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ldapmap.address import Address, parse_address
-from ldapmap.filters import FilterError, parse_filter
+from ldapmap.client.address import Address, parse_address
+from ldapmap.client.filters import FilterError, parse_filter
 
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*|\d+(\.\d+)+)(;[A-Za-z0-9-]+)*")
 _ATTRIBUTE_KEYS = (

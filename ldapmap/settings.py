@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ldapmap.address import Address
+from ldapmap.client.address import Address
 from ldapmap.sections import (
     Attributes,
     AuthMode,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from ldapmap.address import parse_address
-from ldapmap.connection import Identity, Target
+from ldapmap.client.address import parse_address
+from ldapmap.client.connection import Identity, Target
 from ldapmap.settings import DirectorySettings
 
 

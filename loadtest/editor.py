@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from ldapmap.ber import ENUMERATED, INTEGER, element, expect, integer, number, octet_string, wrap
-from ldapmap.messages import bind_request, unbind_request
+from ldapmap.client.ber import ENUMERATED, INTEGER, element, expect, integer, number, octet_string, wrap
+from ldapmap.client.messages import bind_request, unbind_request
 from loadtest.responder import take
 
 WINDOW = 200

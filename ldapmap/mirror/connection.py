@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ldapmap.ber import BerError
-from ldapmap.connection import SearchConnection, Target
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.ber import BerError
+from ldapmap.client.connection import SearchConnection, Target
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import Filter
+from ldapmap.client.messages import BaseProbe, FoundEntry, Other, Result
+from ldapmap.client.results import described
 from ldapmap.errors import ServerFault, Unavailable
-from ldapmap.filters import Filter
-from ldapmap.messages import BaseProbe, FoundEntry, Other, Result
 from ldapmap.mirror.syncrepl import SyncDone, SyncEvent, SyncStream, sync_request
-from ldapmap.results import described
 
 Receiver = Callable[[Sequence[SyncEvent]], None]
 """Takes what has arrived for one search; what it raises ends the connection."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ldapmap.client.messages import Result
+from ldapmap.client.results import SUCCESS, described, search_verdict
 from ldapmap.errors import Misconfigured, Unavailable
-from ldapmap.messages import Result
 from ldapmap.mirror.contents import Contents, purge
 from ldapmap.mirror.cookie import merged
 from ldapmap.mirror.errors import ReloadNeeded
@@ -29,7 +30,6 @@ from ldapmap.mirror.syncrepl import (
     SyncEntry,
     SyncEvent,
 )
-from ldapmap.results import SUCCESS, described, search_verdict
 
 MOST_NAMED = 50_000_000
 """Entries that a present phase may name; about 100 bytes each."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ldapmap.client.filters import Present
+from ldapmap.client.messages import FoundEntry
 from ldapmap.errors import Misconfigured
-from ldapmap.filters import Present
-from ldapmap.messages import FoundEntry
 from ldapmap.mirror.controls import Question, show_deleted
 from ldapmap.mirror.listing import ListingConnection
 

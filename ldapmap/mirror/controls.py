@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ldapmap.ber import INTEGER, OCTET_STRING, SEQUENCE, BerError, element, expect, integer, number, octet_string, wrap
-from ldapmap.filters import Filter
-from ldapmap.messages import Response, Result, decode, search_head
+from ldapmap.client.ber import (
+    INTEGER,
+    OCTET_STRING,
+    SEQUENCE,
+    BerError,
+    element,
+    expect,
+    integer,
+    number,
+    octet_string,
+    wrap,
+)
+from ldapmap.client.filters import Filter
+from ldapmap.client.messages import Response, Result, decode, search_head
 
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"
 SHOW_DELETED = b"1.2.840.113556.1.4.417"

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 import lmdb
 
-from ldapmap.connection import Identity, Target, open_connection
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.connection import Identity, Target, open_connection
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import parse_filter
 from ldapmap.domains import Domains
 from ldapmap.errors import DirectoryError, ServerFault
-from ldapmap.filters import parse_filter
 from ldapmap.mirror.connection import SyncConnection, SyncSearch
 from ldapmap.mirror.consumer import Consumer
 from ldapmap.mirror.contents import Contents, Shards, Users

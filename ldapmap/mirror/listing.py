@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
-from ldapmap.ber import BerError
-from ldapmap.connection import Connection, Target
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.ber import BerError
+from ldapmap.client.connection import Connection, Target
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.messages import SEARCH_DONE, FoundEntry, Response, Responses, Result
+from ldapmap.client.results import SIZE_LIMIT_EXCEEDED, described, search_verdict
 from ldapmap.errors import ServerFault, Unavailable
-from ldapmap.messages import SEARCH_DONE, FoundEntry, Response, Responses, Result
 from ldapmap.mirror.controls import (
     PAGED_RESULTS,
     ControlledDecoder,
@@ -23,7 +24,6 @@ from ldapmap.mirror.controls import (
     paged_results,
     search_request,
 )
-from ldapmap.results import SIZE_LIMIT_EXCEEDED, described, search_verdict
 
 T = TypeVar("T")
 

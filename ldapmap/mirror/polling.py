@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import lmdb
 
-from ldapmap.connection import Identity, Target, open_connection
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.connection import Identity, Target, open_connection
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import parse_filter
 from ldapmap.domains import Domains
 from ldapmap.errors import DirectoryError, Misconfigured
-from ldapmap.filters import parse_filter
 from ldapmap.mirror.contents import Shards, Users
 from ldapmap.mirror.controller import Controller, introduce, within
 from ldapmap.mirror.copies import Copies

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, cast
 
-from ldapmap.ber import (
+from ldapmap.client.ber import (
     ENUMERATED,
     INTEGER,
     LENGTHS,
@@ -25,8 +25,8 @@ from ldapmap.ber import (
     octet_string,
     wrap,
 )
-from ldapmap.filters import Filter
-from ldapmap.messages import (
+from ldapmap.client.filters import Filter
+from ldapmap.client.messages import (
     INTERMEDIATE_RESPONSE,
     SEARCH_DONE,
     SEARCH_ENTRY,
@@ -34,8 +34,8 @@ from ldapmap.messages import (
     Other,
     Result,
 )
-from ldapmap.messages import decode as decode_plain
-from ldapmap.stream import Stream
+from ldapmap.client.messages import decode as decode_plain
+from ldapmap.client.stream import Stream
 
 PRESENT, ADD, MODIFY, DELETE = range(4)
 """The states of an entry (RFC 4533 section 2.2)."""

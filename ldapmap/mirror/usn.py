@@ -18,10 +18,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from ldapmap.ber import octet_string, wrap
+from ldapmap.client.ber import octet_string, wrap
+from ldapmap.client.filters import ServerOnly
+from ldapmap.client.messages import FoundEntry
 from ldapmap.errors import Misconfigured
-from ldapmap.filters import ServerOnly
-from ldapmap.messages import FoundEntry
 from ldapmap.mirror.controller import Controller, highest_usn, sees_deleted
 from ldapmap.mirror.controls import Question, show_deleted
 from ldapmap.mirror.listing import ListingConnection

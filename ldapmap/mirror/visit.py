@@ -16,8 +16,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from ldapmap.filters import Equal, Filter, Group, Present
-from ldapmap.messages import FoundEntry
+from ldapmap.client.filters import Equal, Filter, Group, Present
+from ldapmap.client.messages import FoundEntry
 from ldapmap.mirror.contents import Contents, purge
 from ldapmap.mirror.controls import Question
 from ldapmap.mirror.copies import Copies

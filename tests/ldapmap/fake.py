@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ldapmap.ber import element, integer, octet_string, wrap
-from ldapmap.messages import BIND_RESPONSE, EXTENDED_RESPONSE, SEARCH_DONE, SEARCH_ENTRY
+from ldapmap.client.ber import element, integer, octet_string, wrap
+from ldapmap.client.messages import BIND_RESPONSE, EXTENDED_RESPONSE, SEARCH_DONE, SEARCH_ENTRY
 
 BIND, UNBIND, SEARCH, ABANDON, EXTENDED = 0x60, 0x42, 0x63, 0x50, 0x77
 ALICE = "uid=alice,dc=x"

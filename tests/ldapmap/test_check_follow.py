@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from ldapmap import check_follow
-from ldapmap.ber import BerError
 from ldapmap.check import check_directory
 from ldapmap.check_follow import check_ad, check_sync
+from ldapmap.client.ber import BerError
 from ldapmap.findings import Finding
 from ldapmap.sections import DomainSettings, FollowSettings, ShardEntrySettings
 from ldapmap.settings import DirectorySettings

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ldapmap import Attributes, NameRules
+from ldapmap.client.filters import FilterError
 from ldapmap.embedded import LdifDirectory
 from ldapmap.entries import Entry
 from ldapmap.errors import (
@@ -17,7 +18,6 @@ from ldapmap.errors import (
     UnknownUser,
     WrongPassword,
 )
-from ldapmap.filters import FilterError
 from ldapmap.ldif import LdifFault
 from ldapmap.policy import Policy
 from ldapmap.sections import DomainSettings, RuleSettings

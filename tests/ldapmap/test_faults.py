@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from ldapmap.ber import integer, octet_string, wrap
+from ldapmap.client.ber import integer, octet_string, wrap
 from ldapmap.entries import Entry
 from ldapmap.errors import Unavailable, UnknownUser, WrongPassword
 from ldapmap.ldap import LdapDirectory

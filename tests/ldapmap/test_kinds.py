@@ -7,7 +7,7 @@ from ldapmap.directory import Directory
 from ldapmap.embedded import LdifDirectory
 from ldapmap.kinds import open_directory
 from ldapmap.layer import Layer
-from ldapmap.memory import MemoryLine, memory_pair
+from ldapmap.memory.line import MemoryLine, memory_pair
 from ldapmap.settings import DirectorySettings
 
 

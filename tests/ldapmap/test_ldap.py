@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ldapmap.ber import integer, octet_string, wrap
+from ldapmap.client.ber import integer, octet_string, wrap
+from ldapmap.client.messages import SEARCH_DONE
 from ldapmap.entries import Entry
 from ldapmap.errors import (
     AccountLocked,
@@ -25,7 +26,6 @@ from ldapmap.errors import (
     WrongPassword,
 )
 from ldapmap.ldap import LdapDirectory
-from ldapmap.messages import SEARCH_DONE
 from ldapmap.policy import Policy
 from ldapmap.sections import DomainSettings, RuleSettings
 from ldapmap.settings import Attributes, DirectorySettings, NameRules

@@ -20,7 +20,7 @@ from ldapmap.errors import (
     UnknownUser,
     WrongPassword,
 )
-from ldapmap.memory import MemoryLine
+from ldapmap.memory.line import MemoryLine
 from ldapmap.meters import Remembered
 from ldapmap.remembering import RememberingDirectory
 from tests.ldapmap.scripted import ALICE, ManualClock, RecordingMeters, ScriptedDirectory

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapmap.address import Address
+from ldapmap.client.address import Address
 from ldapmap.sections import (
     Attributes,
     CacheSettings,

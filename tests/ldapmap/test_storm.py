@@ -11,12 +11,15 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from ldapmap.connection import Identity
-from ldapmap.deadlines import Deadlines
-from ldapmap.messages import BaseProbe, SearchTemplate
-from ldapmap.server import Server, ServerOptions
-from ldapmap.servers import Servers
-from ldapmap.turns import Busy
+from ldapmap.client.connection import Identity
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.messages import BaseProbe, SearchTemplate
+from ldapmap.client.server import Server, ServerOptions
+from ldapmap.client.servers import Servers
+from ldapmap.client.turns import Busy
+from tests.ldapmap.client.test_connection import target
+from tests.ldapmap.client.test_deadlines import Clock
+from tests.ldapmap.client.test_server import Counts
 from tests.ldapmap.fake import (
     ABANDON,
     BIND,
@@ -29,9 +32,6 @@ from tests.ldapmap.fake import (
     fake_server,
     search_done,
 )
-from tests.ldapmap.test_connection import target
-from tests.ldapmap.test_deadlines import Clock
-from tests.ldapmap.test_server import Counts
 
 USERS = SearchTemplate("dc=x", "subtree", ["uid"], None, ["uid"])
 NAME = re.compile(rb"u\d{5}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ldapmap import DirectorySettings, open_directory
-from ldapmap.ber import BerError
+from ldapmap.client.ber import BerError
 from loadtest.editor import WINDOW, EditFailed, Editor, modify_request, result_code
 from loadtest.people import PEOPLE, SERVICE_DN, dn, ldif, uid
 from loadtest.slapd import ROOT_DN, ROOT_PASSWORD, Slapd, missing

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import cast
 
-from ldapmap.ber import element, integer, octet_string, wrap
+from ldapmap.client.ber import element, integer, octet_string, wrap
+from ldapmap.client.filters import Filter, Group, ServerOnly
+from ldapmap.client.messages import FoundEntry
 from ldapmap.errors import Misconfigured, ServerFault
-from ldapmap.filters import Filter, Group, ServerOnly
-from ldapmap.messages import FoundEntry
 from ldapmap.mirror.controller import within
 from ldapmap.mirror.controls import DIRSYNC, Controls, Question, show_deleted
 from ldapmap.mirror.listing import ListingConnection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ldapmap.ber import integer, octet_string, wrap
-from ldapmap.messages import INTERMEDIATE_RESPONSE, SEARCH_ENTRY
+from ldapmap.client.ber import integer, octet_string, wrap
+from ldapmap.client.messages import INTERMEDIATE_RESPONSE, SEARCH_ENTRY
 from tests.ldapmap.fake import BIND, SEARCH, Conversation, Request, bind_result, result, search_done
 
 BASE = "dc=x"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ldapmap import DirectorySettings
-from ldapmap.connection import open_connection
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.connection import open_connection
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import parse_filter
 from ldapmap.errors import ServerFault
-from ldapmap.filters import parse_filter
 from ldapmap.mirror.connection import SyncConnection, SyncSearch
 from ldapmap.mirror.errors import ReloadNeeded
 from ldapmap.mirror.syncrepl import NewCookie, RefreshDelete, SyncEntry, SyncEvent

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ldapmap.client.messages import SEARCH_DONE, FoundEntry, Result
 from ldapmap.errors import Misconfigured, Unavailable
-from ldapmap.messages import SEARCH_DONE, FoundEntry, Result
 from ldapmap.mirror import consumer as consumer_module
 from ldapmap.mirror.consumer import Consumer
 from ldapmap.mirror.contents import Users

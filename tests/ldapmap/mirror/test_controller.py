@@ -2,8 +2,8 @@
 
 import pytest
 
+from ldapmap.client.filters import Present
 from ldapmap.errors import Misconfigured
-from ldapmap.filters import Present
 from ldapmap.mirror.controller import EVERY, Controller, comparable, highest_usn, introduce, sees_deleted, within
 from tests.ldapmap.mirror.domain import CONTEXT, PEOPLE, SERVICE, Domain
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from ldap3.protocol.microsoft import dir_sync_control, show_deleted_control
 from ldap3.protocol.rfc2696 import paged_search_control
 
-from ldapmap.ber import BerError, element, integer, octet_string, wrap
-from ldapmap.filters import parse_filter
-from ldapmap.messages import FoundEntry, Result
+from ldapmap.client.ber import BerError, element, integer, octet_string, wrap
+from ldapmap.client.filters import parse_filter
+from ldapmap.client.messages import FoundEntry, Result
 from ldapmap.mirror.controls import (
     DIRSYNC,
     PAGED_RESULTS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ldapmap.ber import BerError
+from ldapmap.client.ber import BerError
 from ldapmap.errors import Misconfigured, ServerFault, Unavailable
 from ldapmap.mirror.controller import introduce
 from ldapmap.mirror.dirsync import MARKS, DirSyncChanges

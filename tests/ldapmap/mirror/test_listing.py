@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ldapmap.address import parse_address
-from ldapmap.ber import BerError, integer, octet_string, wrap
-from ldapmap.connection import Identity, Target, open_connection
-from ldapmap.deadlines import Deadlines
+from ldapmap.client.address import parse_address
+from ldapmap.client.ber import BerError, integer, octet_string, wrap
+from ldapmap.client.connection import Identity, Target, open_connection
+from ldapmap.client.deadlines import Deadlines
+from ldapmap.client.filters import Present
+from ldapmap.client.messages import SEARCH_DONE
 from ldapmap.errors import Misconfigured, ServerFault, Unavailable
-from ldapmap.filters import Present
-from ldapmap.messages import SEARCH_DONE
 from ldapmap.mirror.controls import PAGED_RESULTS, Question, next_page, show_deleted
 from ldapmap.mirror.listing import PAGE, ListingConnection
 from tests.ldapmap.fake import BIND, SEARCH, Conversation, FakeServer, Request, Script, bind_result, entry, fake_server

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ldapmap.connection import Target
+from ldapmap.client.connection import Target
 from ldapmap.errors import ServerFault
 from ldapmap.mirror import polling
 from ldapmap.mirror.copies import Copies

@@ -13,9 +13,9 @@ from ldap3.protocol import rfc4511
 from ldap3.protocol.rfc4511 import LDAPMessage
 from ldap3.utils.asn1 import decode_message_fast, decoder
 
-from ldapmap.ber import BerError, integer, octet_string, wrap
-from ldapmap.filters import parse_filter
-from ldapmap.messages import FoundEntry, Other, Result
+from ldapmap.client.ber import BerError, integer, octet_string, wrap
+from ldapmap.client.filters import parse_filter
+from ldapmap.client.messages import FoundEntry, Other, Result
 from ldapmap.mirror import syncrepl
 from ldapmap.mirror.syncrepl import (
     ADD,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ldapmap.client.messages import FoundEntry
 from ldapmap.errors import Misconfigured
-from ldapmap.messages import FoundEntry
 from ldapmap.mirror.controller import introduce
 from ldapmap.mirror.usn import Position, UsnChanges, id_of
 from tests.ldapmap.mirror.domain import CONTEXT, Domain

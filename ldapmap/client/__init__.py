@@ -1,0 +1,1 @@
+"""A client of LDAP servers: bytes, connections, pools, and several servers behind one question."""

@@ -1,0 +1,1 @@
+"""Passwords that a server has lately accepted, remembered for the time when none answers."""
