@@ -17,7 +17,7 @@ from ldapmap.errors import Misconfigured, Unavailable
 from ldapmap.mirror.contents import Contents, purge
 from ldapmap.mirror.cookie import merged
 from ldapmap.mirror.errors import ReloadNeeded
-from ldapmap.mirror.store import Transaction, Writer
+from ldapmap.mirror.store import Writer
 from ldapmap.mirror.syncrepl import (
     ADD,
     DELETE,
@@ -30,6 +30,7 @@ from ldapmap.mirror.syncrepl import (
     SyncEntry,
     SyncEvent,
 )
+from ldapmap.mirror.transaction import Transaction
 
 MOST_NAMED = 50_000_000
 """Entries that a present phase may name; about 100 bytes each."""

@@ -12,7 +12,7 @@ from ldapmap.errors import Misconfigured
 from ldapmap.mirror.backends import shard_json
 from ldapmap.mirror.errors import PurgeRefused
 from ldapmap.mirror.records import LONGEST_KEY, key_of, keys_of
-from ldapmap.mirror.store import Outcome, Transaction
+from ldapmap.mirror.transaction import Outcome, Transaction
 from ldapmap.settings import DirectorySettings, ShardEntrySettings
 from ldapmap.values import Values, text_of
 

@@ -23,7 +23,8 @@ from ldapmap.mirror.controls import Question
 from ldapmap.mirror.copies import Copies
 from ldapmap.mirror.errors import Full, PurgeRefused
 from ldapmap.mirror.listing import ListingConnection
-from ldapmap.mirror.store import Transaction, Writer
+from ldapmap.mirror.store import Writer
+from ldapmap.mirror.transaction import Transaction
 from ldapmap.mirror.usn import id_of
 from ldapmap.settings import FollowSettings
 
