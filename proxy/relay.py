@@ -4,10 +4,14 @@ No task, no coroutine and no buffer belongs to a session here: it is two sockets
 its owner keeps. All sessions of a worker share one receive buffer. While an end has unsent bytes, the other one is not
 read (back pressure). A client's end of stream is passed on and the backend may go on talking; the backend's ends the
 session, behind everything that the client has still to get.
+
+The relay understands nothing of what it carries, with one exception, for the sake of a farewell: it knows whether the
+client would take what it gets next for a response of its own (`Relay.between_responses`).
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,9 +19,14 @@ from contextlib import suppress
 from typing import Protocol
 
 from proxy.dispatcher import BROKEN, BUFFER, READ, RECORD, WRITE, Dispatcher
+from proxy.farewell import Farewell
 from proxy.linger import part
 
 Meter = Callable[[int], None]
+
+#: Bytes of the longest piece that is looked at: responses are short but for what has literals.
+_SHORT = 1024
+_LF = 10
 
 
 class Owner(Protocol):
@@ -120,9 +129,10 @@ class End:
         self.watch()
 
     def _pump(self) -> None:
-        if self._relay.over or self.at_end or self.other.leftover:
+        relay = self._relay
+        if relay.over or self.at_end or self.other.leftover:
             return
-        sock, buffer = self.sock, self._relay.dispatcher.buffer
+        sock, buffer = self.sock, relay.dispatcher.buffer
         try:
             count = sock.recv_into(buffer)
             if count == RECORD and isinstance(sock, ssl.SSLSocket):
@@ -131,17 +141,20 @@ class End:
             return
         except ssl.SSLWantWriteError:
             self._watched = READ | WRITE
-            self._relay.dispatcher.modify(self.fd, self._watched)
+            relay.dispatcher.modify(self.fd, self._watched)
             return
         except OSError:
             count = 0
         if count:
             self.received += count
             self._meter(count)
+            # See `Relay.between_responses`; written out here, where a session spends its time.
+            whole = count <= _SHORT and buffer[count - 1] == _LF
+            relay.spoke = self if whole and (relay.spoke or self is relay.client) else None
             self.other.give(buffer[:count])
         else:
             self.at_end = True
-            self._relay.reached_end(self)
+            relay.reached_end(self)
             self.watch()
 
     def _broken(self) -> None:
@@ -165,9 +178,12 @@ def _bulk(sock: ssl.SSLSocket, buffer: memoryview) -> int:
 
 
 class Relay:
-    """Two connected ends, and the rules by which a session is over."""
+    """Two connected ends, and the rules by which a session is over.
 
-    __slots__ = ("_closed_by", "_owner", "backend", "client", "dispatcher", "over")
+    `spoke` is the end that spoke last, as long as what it said were whole lines (see `between_responses`).
+    """
+
+    __slots__ = ("_closed_by", "_owner", "backend", "client", "dispatcher", "over", "spoke")
 
     def __init__(self, dispatcher: Dispatcher, owner: Owner) -> None:
         self.dispatcher = dispatcher
@@ -176,11 +192,15 @@ class Relay:
         self._closed_by = ""
         self.client: End
         self.backend: End
+        self.spoke: End | None = None
 
     def start(self, client: End, backend: End, to_client: bytes, to_backend: bytes) -> None:
         """Splice two watched sockets; each side is first given what login had already received for it."""
         self.client, self.backend = client, backend
         client.other, backend.other = backend, client
+        self.spoke = backend if _are_lines(to_client) else None
+        if to_backend:
+            self.spoke = client if _are_lines(to_backend) else None
         self.dispatcher.hand_over(client.fd, client)
         self.dispatcher.hand_over(backend.fd, backend)
         for end, data in ((client, to_client), (backend, to_backend)):
@@ -190,11 +210,60 @@ class Relay:
             client.watch()
             backend.watch()
 
-    def end(self, closed_by: str) -> None:
-        """Close both sides now; a client that may still listen gets its close_notify. A second call does nothing."""
+    @property
+    def received(self) -> int:
+        """Bytes that have come from either side so far."""
+        return self.client.received + self.backend.received
+
+    def between_responses(self) -> bool:
+        """Whether the client would take what it gets next for a response of its own, and waits for none.
+
+        True when the backend was the last to speak, nothing is on its way in either direction as far as this host can
+        know, and everything the backend has said since the client's last complete command line came in short pieces
+        (1 KiB) that ended in a line feed. Right after a login, what login had left over counts as such pieces. False
+        says nothing: what follows a longer piece is not looked at; the next command and its answer make good for it.
+
+        Proven, however the bytes are cut: the client is not within a line that the backend has not finished, and the
+        last word was not the client's, so that it neither waits for a first answer nor is half through a line.
+
+        Only likely: that it is not within a literal (RFC 3501 section 4.3, RFC 5804 section 4), which would have to
+        stand still behind short pieces, each cut off behind a line feed; that it is not between two lines of one answer
+        (legal for a farewell in IMAP; in POP3 nothing is completed by it, as a multi-line reply ends in a dot); that
+        the stream is not compressed (RFC 4978): a flush of zlib ends in 00 00 FF FF, and with others both sides' last
+        pieces would have to end in a line feed by accident. Therefore the quiet that `end_quietly` asks for. And the
+        end of the stream follows in any case: a client drops what it has of a response, unless what is missing of a
+        literal is shorter than the farewell.
+        """
+        client, backend = self.client, self.backend
+        return (
+            self.spoke is backend
+            and not (client.leftover or backend.leftover or client.at_end or backend.at_end)
+            and not _stirring(client.fd, backend.fd)
+        )
+
+    def end_quietly(self, reason: str, farewell: bytes, quiet: float, deadline: float) -> None:
+        """End between two responses with `farewell` to the client, or else without a word at loop time `deadline`.
+
+        Nothing may have moved for `quiet` seconds before; meanwhile the session goes on. With a deadline that has
+        passed and no quiet the end is at once. Costs no timer; more than one such call does no harm.
+        """
+        if self.over:
+            return
+        ending = Farewell(self, self.dispatcher, reason, farewell, quiet, deadline)
+        if deadline <= self.dispatcher.now():
+            ending.expire()
+
+    def end(self, closed_by: str, farewell: bytes = b"") -> None:
+        """Close both sides now; a client that may still listen gets its close_notify. A second call does nothing.
+
+        `farewell` is what the client is told before: for `between_responses` only.
+        """
+        if farewell and not self.over:
+            self.client.give(farewell)
         if self.over:
             return
         self.over = True
+        self.spoke = None
         if isinstance(self.backend.sock, ssl.SSLSocket):
             with suppress(OSError, ValueError):
                 self.backend.sock.unwrap()
@@ -234,3 +303,16 @@ class Relay:
 
     def _side(self, end: End) -> str:
         return "client" if end is self.client else "backend"
+
+
+def _are_lines(data: bytes) -> bool:
+    """Whether a piece is short, whole lines, and announces no literal; nothing at all is, too."""
+    return not data or (len(data) <= _SHORT and data.endswith(b"\n") and b"}" not in data)
+
+
+def _stirring(*descriptors: int) -> bool:
+    """Whether any of these has something to read, or to say of its end."""
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +15,16 @@ from director import Director, Lease
 from proxy.backends import Backends, Link
 from proxy.channel import Channel, Upgrade
 from proxy.dispatcher import Dispatcher
+from proxy.farewell import PATIENCE, QUIET
 from proxy.log import SessionLog
 from proxy.meters import Meters
 from proxy.protocols.credentials import Attempt, judge
 from proxy.protocols.failures import Failure, Kind
+from proxy.protocols.imap import responses as imap
 from proxy.protocols.imap.preauth import ImapPreauth
+from proxy.protocols.managesieve import responses as managesieve
 from proxy.protocols.managesieve.preauth import ManageSievePreauth
+from proxy.protocols.pop3 import responses as pop3
 from proxy.protocols.pop3.preauth import Pop3Preauth
 from proxy.protocols.preauth import Ended, Offer, Preauth
 from proxy.protocols.proxyheader import BadHeader, read_header
@@ -33,6 +37,14 @@ from proxy.settings import ListenerSettings, Settings
 from proxy.whereabouts import Whereabouts
 
 PREAUTHS: Mapping[str, type[Preauth]] = {"imap": ImapPreauth, "pop3": Pop3Preauth, "managesieve": ManageSievePreauth}
+
+#: What a client that is logged in hears when its session is ended between two responses. A POP3 client takes it for the
+#: reply to its next command, and is right: that has not been carried out (RFC 3206 section 4; Dovecot says the same).
+_FAREWELLS: Mapping[str, Callable[[Kind], bytes]] = {
+    "imap": imap.farewell,
+    "pop3": pop3.farewell,
+    "managesieve": managesieve.farewell,
+}
 
 #: Answered only `auth.failure_delay` after the attempt began, so that neither guessing nor timing is worth while.
 _DELAYED = frozenset(
@@ -290,11 +302,25 @@ class Session:
         self._leave(closed_by)
 
     def revoked(self, reason: str) -> None:
-        """The director gives the user to another backend: nothing may go on at the old one."""
+        """The director gives the user to another backend: nothing may go on at the old one, not for a moment.
+
+        The client hears why if it happens to be between two responses.
+        """
         if self._relay is not None:
-            self._relay.end(reason)
+            self._end_quietly(self._relay, reason, 0.0, 0.0)
         elif self._route is not None:
             self._route.revoked(reason)
+
+    def dismiss(self, reason: str) -> None:
+        """Close the session between two responses, with a farewell, or else in `PATIENCE` seconds; a login at once."""
+        if self._relay is not None:
+            self._end_quietly(self._relay, reason, QUIET, PATIENCE)
+        else:
+            self.kick(reason)
+
+    def _end_quietly(self, relay: Relay, reason: str, quiet: float, patience: float) -> None:
+        words = _FAREWELLS[self._record.protocol](Kind.SHUTDOWN)
+        relay.end_quietly(reason, words, quiet, self._services.dispatcher.now() + patience)
 
     def kick(self, reason: str, kind: Kind = Kind.SHUTDOWN) -> None:
         """Close the session, whatever it is doing; `kind` is what the log will call the end of a login."""

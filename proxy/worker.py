@@ -23,6 +23,7 @@ from proxy import control, privileges
 from proxy.backends import Backends
 from proxy.dispatcher import Dispatcher
 from proxy.estate import Estate
+from proxy.farewell import PATIENCE, QUIET
 from proxy.handshake import server_upgrade
 from proxy.listening import Acceptor, Admit
 from proxy.log import open_session_log
@@ -263,9 +264,20 @@ class Worker:
             await self._hurry.wait()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), self._settings.timeouts.drain)
+        await self._dismiss_all()
         for session in tuple(self._sessions):
             session.kick("shutdown")
         await asyncio.sleep(0)
+
+    async def _dismiss_all(self) -> None:
+        """End every session with a farewell where that can be, in `PATIENCE` seconds and a bit."""
+        until = self._dispatcher.now() + PATIENCE + QUIET
+        for session in tuple(self._sessions):
+            session.dismiss("shutdown")
+        while self._sessions and self._dispatcher.now() < until:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), QUIET)
+            self._dispatcher.sweep()
 
 
 def most_sessions() -> int:

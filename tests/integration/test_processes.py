@@ -108,7 +108,7 @@ def test_being_told_to_end_it_greets_nobody_and_lets_sessions_finish_in_time(sit
     assert session.alive()
     with pytest.raises(OSError):
         open_socket(daemon.address, daemon.ports["imap"])
-    assert session.rest() == b""  # the drain time is over
+    assert session.rest().startswith(b"* BYE [UNAVAILABLE]")  # the drain time is over
     wait_until(lambda: daemon.exit_code() is not None, "the daemon to end")
     assert daemon.exit_code() == 0
     assert daemon.session(user=ALICE.name)["closed_by"] == "shutdown"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.dispatcher import BUFFER, READ, Dispatcher
 from proxy.relay import End, Relay
@@ -47,14 +54,14 @@ class Bench:
         self.owner = Owner()
         self.metered = [0, 0]
         self.relay = Relay(dispatcher, self.owner)
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._near = near_client, near_backend
 
     def start(self, to_client: bytes = b"", to_backend: bytes = b"") -> None:
         """Watch both sockets, as login would have, and splice them."""
         ends = [End(self.relay, sock, READ, self._meter(side)) for side, sock in enumerate(self._near)]
         for end in ends:
-            self._dispatcher.register(end.fd, end, READ)
+            self.dispatcher.register(end.fd, end, READ)
         self.relay.start(ends[0], ends[1], to_client, to_backend)
 
     def close(self) -> None:
@@ -180,11 +187,7 @@ async def test_the_last_words_survive_what_the_client_is_still_sending(secured: 
 async def test_a_clients_half_close_is_passed_on_and_the_backend_may_finish(bench: Bench) -> None:
     bench.start()
     await write(bench.client, b"a LOGOUT\r\n")
-    if isinstance(bench.client, ssl.SSLSocket):
-        with pytest.raises(ssl.SSLWantReadError):
-            bench.client.unwrap()
-    else:
-        bench.client.shutdown(socket.SHUT_WR)
+    half_close(bench.client)
     assert await read_exactly(bench.backend, 10) == b"a LOGOUT\r\n"
     await until(lambda: bench.owner.half)
     assert bench.owner.closed_by == []
@@ -251,6 +254,260 @@ async def test_an_error_of_ours_ends_one_session(bench: Bench) -> None:
     bench.start()
     bench.relay.client.abort()
     assert bench.owner.closed_by == ["internal"]
+
+
+# --- the end between two responses ---
+
+BYE = b"* BYE [UNAVAILABLE] later\r\n"
+
+
+class Script:
+    """A relay that is fed piece by piece, without a network."""
+
+    def __init__(self, to_client: bytes = b"", to_backend: bytes = b"") -> None:
+        self._piece = b""
+        self._idle = tcp_pair()
+        buffer = memoryview(bytearray(BUFFER))
+        dispatcher = SimpleNamespace(buffer=buffer, hand_over=self._ignore, modify=self._ignore)
+        self.relay = Relay(cast(Dispatcher, dispatcher), Owner())
+        ends = [End(self.relay, self._socket(sock), READ, lambda count: None) for sock in self._idle]
+        self.relay.start(ends[0], ends[1], to_client, to_backend)
+
+    def client(self, *pieces: bytes) -> bool:
+        """The client says this; whether the session is between two responses then."""
+        return self._feed(self.relay.client, pieces)
+
+    def backend(self, *pieces: bytes) -> bool:
+        """The backend says this."""
+        return self._feed(self.relay.backend, pieces)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for sock in self._idle:
+            sock.close()
+
+    def _feed(self, end: End, pieces: tuple[bytes, ...]) -> bool:
+        for self._piece in pieces:
+            end.ready(READ)
+        return self.relay.between_responses()
+
+    def _socket(self, sock: socket.socket) -> socket.socket:
+        return cast(socket.socket, SimpleNamespace(fileno=sock.fileno, recv_into=self._receive, send=len))
+
+    def _receive(self, buffer: memoryview) -> int:
+        buffer[: len(self._piece)] = self._piece
+        return len(self._piece)
+
+    def _ignore(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    script = Script(b"a OK Logged in\r\n")
+    yield script
+    script.close()
+
+
+def test_after_a_login_a_session_is_between_two_responses(script: Script) -> None:
+    assert script.relay.between_responses()
+
+
+@pytest.mark.parametrize(
+    ("to_client", "to_backend", "between"),
+    [
+        (b"a OK\r\n* 3 EXISTS\r\n", b"", True),
+        (b"a OK\r\n* 3 EXI", b"", False),
+        (b"a OK\r\n* OK {9}\r\n", b"", False),
+        (b"a OK\r\n", b"b NOOP\r\n", False),
+        (b"a OK\r\n", b"b NO", False),
+    ],
+)
+def test_what_login_had_left_over_counts(to_client: bytes, to_backend: bytes, between: bool) -> None:
+    script = Script(to_client, to_backend)
+    assert script.relay.between_responses() == between
+    script.close()
+
+
+def test_a_command_is_outstanding_until_its_answer_is_there(script: Script) -> None:
+    assert not script.client(b"b NOOP\r\n")
+    assert not script.backend(b"b OK do")
+    assert not script.backend(b"ne\r\n")  # not followed so closely
+    assert not script.client(b"c NOOP\r\n")
+    assert script.backend(b"c OK done\r\n")
+
+
+def test_an_idle_session_is_between_two_responses(script: Script) -> None:
+    assert not script.client(b"b IDLE\r\n")
+    assert script.backend(b"+ idling\r\n")
+    assert script.backend(b"* 5 EXISTS\r\n", b"* 1 RECENT\r\n")
+    assert not script.client(b"DONE\r\n")
+    assert script.backend(b"b OK\r\n")
+
+
+def test_a_client_that_has_said_half_a_line_is_not_disturbed(script: Script) -> None:
+    assert not script.client(b"b NO")
+    assert not script.backend(b"* 5 EXISTS\r\n")
+
+
+def test_an_upload_is_not_disturbed(script: Script) -> None:
+    script.client(b"b APPEND INBOX {3000}\r\n")
+    assert script.backend(b"+ OK\r\n")
+    assert not script.client(b"Subject: x\r\n")
+    assert not script.client(b"x" * 2000)
+    assert not script.client(b"y" * 988, b"\r\n")
+    assert script.backend(b"b OK\r\n")
+
+
+def test_behind_a_long_piece_nothing_is_taken_for_a_response_until_the_next_command(script: Script) -> None:
+    script.client(b"b FETCH 1 BODY[]\r\n")
+    assert not script.backend(b"* 1 FETCH (BODY[] {3000}\r\n" + b"x" * 1024)
+    assert not script.backend(b"Subject: x\r\n")
+    assert not script.backend(b"x" * 886 + b"\r\n)\r\nb OK\r\n")
+    script.client(b"c NOOP\r\n")
+    assert script.backend(b"c OK\r\n")
+
+
+def test_a_long_piece_is_not_looked_at(script: Script) -> None:
+    script.client(b"b FETCH 1:999 FLAGS\r\n")
+    assert not script.backend(b"* 1 FETCH (FLAGS ())\r\n" * 100 + b"b OK\r\n")
+
+
+def test_what_zlib_has_flushed_is_no_line(script: Script) -> None:
+    script.client(b"b COMPRESS DEFLATE\r\n")
+    script.backend(b"b OK\r\n")
+    squeeze = zlib.compressobj(wbits=-15)
+    for number in range(100):
+        said = squeeze.compress(b"c%d NOOP\r\n" % number) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+        assert not script.client(said)
+        assert not script.backend(said)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A command in the pieces the network made of it, and the answer with the places in it that are between lines."""
+
+    command: tuple[bytes, ...]
+    answer: tuple[bytes, ...]
+    ends: frozenset[int]
+
+
+TREACHEROUS = st.lists(st.sampled_from([b"\r\n", b"* 1 EXISTS\r\n", b"a OK\r\n", b"x", b"}", b"\r", b"\n"])).map(
+    b"".join
+)
+LINES = st.sampled_from([b"* 5 EXISTS\r\n", b"+ OK\r\n", b"a OK done\r\n", b"* OK {3} is no literal, }\r\n"])
+
+
+@st.composite
+def pieces(draw: st.DrawFn, data: bytes) -> tuple[bytes, ...]:
+    """What a network may make of this."""
+    cuts = sorted({0, len(data), *draw(st.lists(st.integers(0, len(data))))})
+    return tuple(data[start:end] for start, end in itertools.pairwise(cuts))
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Exchange:
+    """A client sends a command, perhaps with a literal, and hears lines and literals."""
+    command = draw(st.sampled_from([b"a NOOP\r\n", b"a APPEND x {9+}\r\n", b"a SELECT }\r\n"]))
+    if b"APPEND" in command:
+        command += draw(TREACHEROUS) + b"\r\n"
+    answer: tuple[bytes, ...] = ()
+    ends, end = {0}, 0
+    for line in draw(st.lists(st.one_of(LINES, st.none()), min_size=1, max_size=4)):
+        head, tail = (b"", line) if line is not None else fetched(draw(TREACHEROUS))
+        answer += (*((head,) if head else ()), *draw(pieces(tail)))
+        end += len(head) + len(tail)
+        ends.add(end)
+    return Exchange(draw(pieces(command)), answer, frozenset(ends))
+
+
+def fetched(data: bytes) -> tuple[bytes, bytes]:
+    """A response with a literal: the piece that comes first, as servers fill their buffers, and the rest."""
+    data = b"x" * 1024 + data
+    head, tail = b"* 1 FETCH (BODY[] {%d}\r\n%b" % (len(data), data[:1024]), data[1024:]
+    return head, tail + b" FLAGS ())\r\n"
+
+
+@given(st.lists(exchanges(), max_size=5))
+def test_a_farewell_is_never_within_a_line_or_a_literal(story: list[Exchange]) -> None:
+    script = Script(b"a OK Logged in\r\n")
+    for exchange in story:
+        assert not script.client(*exchange.command)
+        got = 0
+        for piece in exchange.answer:
+            got += len(piece)
+            assert not script.backend(piece) or got in exchange.ends
+    script.close()
+
+
+async def test_an_idle_client_hears_the_farewell(bench: Bench) -> None:
+    bench.start(b"a OK\r\n")
+    await until(bench.relay.between_responses)  # TLS may have had something to say
+    bench.relay.end_quietly("kick", BYE, 0.0, 0.0)
+    assert await read_all(bench.client) == b"a OK\r\n" + BYE
+    assert await read_all(bench.backend) == b""
+    assert bench.owner.closed_by == ["kick"]
+
+
+async def test_a_client_that_waits_for_an_answer_gets_it_first(bench: Bench) -> None:
+    bench.start(b"a OK\r\n", b"b NOOP\r\n")
+    bench.relay.end_quietly("kick", BYE, 0.0, bench.dispatcher.now() + 3600)
+    bench.dispatcher.sweep()
+    assert not bench.relay.over
+    await write(bench.backend, b"b OK\r\n")
+    await until(bench.relay.between_responses)
+    while not bench.relay.over:  # the answer has moved: it is looked at once more
+        bench.dispatcher.sweep()
+    assert await read_all(bench.client) == b"a OK\r\nb OK\r\n" + BYE
+
+
+async def test_what_has_come_and_has_not_been_read_is_not_lost(bench: Bench) -> None:
+    bench.start(b"a OK\r\n")
+    await until(bench.relay.between_responses)
+    bench.backend.send(b"* 5 EXISTS\r\n")
+    assert not bench.relay.between_responses()
+
+
+async def test_within_a_response_the_client_hears_nothing(bench: Bench) -> None:
+    bench.start(b"a OK\r\n* 1 FETCH (BODY[] {9}\r\n")
+    bench.relay.end_quietly("kick", BYE, 0.0, 0.0)
+    assert await read_all(bench.client) == b"a OK\r\n* 1 FETCH (BODY[] {9}\r\n"
+    assert bench.owner.closed_by == ["kick"]
+
+
+async def test_a_client_that_has_closed_its_direction_hears_nothing(bench: Bench) -> None:
+    bench.start(b"a OK\r\n")
+    await read_exactly(bench.client, 6)
+    half_close(bench.client)
+    await until(lambda: bench.owner.half)
+    assert not bench.relay.between_responses()
+    bench.relay.end("test over")
+
+
+def half_close(sock: socket.socket) -> None:
+    """Say that nothing more will be said."""
+    if isinstance(sock, ssl.SSLSocket):
+        with pytest.raises(ssl.SSLWantReadError):
+            sock.unwrap()
+    else:
+        sock.shutdown(socket.SHUT_WR)
+
+
+async def test_a_session_that_is_over_is_not_ended_again(bench: Bench) -> None:
+    bench.start(b"a OK\r\n")
+    bench.relay.end("backend")
+    bench.relay.end_quietly("kick", BYE, 0.0, 0.0)
+    bench.relay.end("kick", BYE)
+    assert bench.owner.closed_by == ["backend"]
+    assert await read_all(bench.client) == b"a OK\r\n"
+
+
+async def test_a_client_that_is_gone_is_told_nothing_and_the_session_ends_once(bench: Bench) -> None:
+    bench.start(b"a OK\r\n")
+    reset(bench.client)
+    bench.relay.end("kick", BYE)
+    await until(lambda: bench.owner.closed_by)
+    assert len(bench.owner.closed_by) == 1
 
 
 async def test_records_of_every_size_pass(secured: Bench) -> None:

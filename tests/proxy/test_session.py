@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from ldapmap import Entry, Unavailable
+from loadtest.backends import Backend as SimulatedBackend
+from proxy.farewell import QUIET
 from proxy.protocols.imap.preauth import ImapPreauth
 from proxy.protocols.proxyheader import header
 from proxy.protocols.secret import Secret
 from proxy.session import Session
 from proxy.settings import Settings
-from tests.proxy.front import PASSWORD, Certificates, Front, People, login, site, two_shards
+from tests.proxy.front import PASSWORD, Certificates, Front, People, login, plain, site, two_shards
 from tests.proxy.sockets import read, tcp_pair, until
 from tests.proxy.talk import Imap, Peer, Server, silent
 
@@ -25,6 +28,7 @@ LOOPBACK = ip_network("127.0.0.0/8")
 ELSEWHERE = ip_network("192.0.2.0/24")
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 993\r\n"
 V2 = header(("192.0.2.7", 5555), ("198.51.100.1", 993))
+BYE = b"* BYE [UNAVAILABLE] The mail proxy is restarting. Try again.\r\n"
 
 PLAIN_TEXT: dict[str, Any] = {"tls": "off", "plaintext_auth": True}
 
@@ -418,11 +422,21 @@ async def test_a_revoked_lease_ends_a_relayed_session(tmp_path: Path) -> None:
             client = await front.logged_in_as("alice")
             lease = await front.director.assign("somebody", "s1", "", lambda reason: None)
             front.director.report_failure(lease)
-            assert await client.rest() == b""
+            assert await client.rest() == BYE
             assert (await front.ended())["closed_by"] == "backend down"
             again = await front.logged_in_as("alice")
             assert (len(first.peers), len(second.peers)) == (1, 1)
             again.close()
+
+
+async def test_a_session_within_a_command_ends_without_a_word_when_its_backend_is_down(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server, director={"failures_to_down": 1}), tmp_path) as front:
+        client = await front.logged_in_as("alice")
+        await client.send(b"half a line")
+        await until(lambda: server.heard.endswith(b"half a line"))
+        lease = await front.director.assign("somebody", "s1", "", lambda reason: None)
+        front.director.report_failure(lease)
+        assert await client.rest() == b""
 
 
 async def test_a_user_whose_route_has_changed_never_has_sessions_in_both_places(tmp_path: Path) -> None:
@@ -430,10 +444,13 @@ async def test_a_user_whose_route_has_changed_never_has_sessions_in_both_places(
     async with Server(Imap()) as first, Server(Imap()) as second:
         settings = two_shards(first, second)
         async with Front(settings, tmp_path, people) as front:
-            old = await front.logged_in_as("alice")
+            old, busy = await front.logged_in_as("alice"), await front.logged_in_as("alice")
+            await busy.send(b"half a line")
+            await until(lambda: first.heard.endswith(b"half a line"))
             people.entries["alice"] = Entry("alice", "uid=alice,dc=example", "s2")
             new = await front.logged_in_as("alice")
-            assert await old.rest() == b""
+            assert await old.rest() == BYE
+            assert await busy.rest() == b""
             assert front.lines()[-1]["closed_by"] == "route changed"
             await new.send(b"still here\r\n")
             assert await new.line() == b"echo still here"
@@ -452,6 +469,45 @@ async def test_a_kick_ends_a_session_in_any_state(tmp_path: Path) -> None:
         session.kick("operator")
         assert await client.rest() == b""
         assert (await front.ended())["closed_by"] == "operator"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "commands", "farewell"),
+    [
+        ("imap", (login(),), b"* BYE [UNAVAILABLE] "),
+        ("pop3", (b"USER alice", b"PASS " + PASSWORD.encode()), b"-ERR [SYS/TEMP] "),
+        ("managesieve", (b'AUTHENTICATE "PLAIN" "%b"' % plain(),), b"BYE (TRYLATER) "),
+    ],
+)
+async def test_who_is_dismissed_hears_the_farewell_of_the_protocol(
+    tmp_path: Path, protocol: Any, commands: tuple[bytes, ...], farewell: bytes
+) -> None:
+    async with SimulatedBackend("mb1a") as backend, Server(silent) as unused:
+        settings = site(unused, protocol=protocol)
+        (shard,) = settings.shard
+        only = replace(shard.backend[0], ports=backend.ports)
+        settings = replace(settings, shard=(replace(shard, backend=(only,)),))
+        async with Front(settings, tmp_path) as front:
+            client = await front.connect()
+            for command in commands:
+                await client.send(command + b"\r\n")
+            await until(lambda: [session for session in front.sessions if session.task is None])
+            (session,) = front.sessions
+            session.dismiss("operator")
+            assert front.sessions
+            front.pass_time(QUIET)
+            await client.rest()
+            assert client.heard.splitlines()[-1].startswith(farewell)
+            assert (await front.ended())["closed_by"] == "operator"
+
+
+async def test_a_login_that_is_dismissed_ends_at_once(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
+        waiting = await front.greeted()
+        (session,) = front.sessions
+        session.dismiss("operator")
+        assert await waiting.rest() == b""
+        assert (await front.ended())["detail"] == "operator"
 
 
 async def test_a_session_that_is_kicked_before_it_has_begun_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -332,9 +332,21 @@ async def test_when_the_time_to_drain_is_over_sessions_are_closed_and_logged(tmp
     async with Server(Imap()) as server, running(hasty(server, drain=0.0), tmp_path) as worker:
         inside = await worker.logged_in()
         worker.drain()
-        assert await inside.rest() == b""
+        assert await inside.rest() == b"* BYE [UNAVAILABLE] The mail proxy is restarting. Try again.\r\n"
         await asyncio.wait_for(worker.task, 10)
         assert [line["closed_by"] for line in worker.lines()] == ["shutdown"]
+
+
+async def test_when_the_time_to_drain_is_over_who_is_within_a_command_is_closed_without_a_word(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, running(hasty(server, drain=0.0), tmp_path) as worker:
+        inside, idle = await worker.logged_in(), await worker.logged_in()
+        await inside.send(b"x APPEND inbox {2000}")
+        await until(lambda: b"{2000}" in server.heard)
+        worker.drain()
+        assert (await idle.rest()).startswith(b"* BYE")
+        assert await inside.rest() == b""
+        await asyncio.wait_for(worker.task, 10)
+        assert [line["closed_by"] for line in worker.lines()] == ["shutdown", "shutdown"]
 
 
 async def test_a_login_under_way_is_finished_during_the_drain(tmp_path: Path) -> None:
