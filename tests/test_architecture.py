@@ -32,6 +32,7 @@ CONFINED = {
     "prometheus_client": ("proxy/metrics.py",),
     "lmdb": ("ldapmap/mirror/",),
     "uvloop": ("proxy/worker.py", "proxy/mirroring.py", "loadtest/measure.py", "loadtest/directory.py"),
+    "redis": ("director/stores/",),
     "pickle": ("proxy/control.py",),
 }
 
