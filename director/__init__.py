@@ -1,32 +1,100 @@
-"""Which backend serves which user: shards, health, assignments and leases."""
+"""Which backend serves which user: the director of a node, what workers know of it, and the settings of both."""
 
-from director.assignments import Lease
-from director.choice import Why, rank
-from director.errors import DirectorError, NoBackend, NoRoom, NoShard
-from director.health import State
-from director.service import BACKEND_DOWN, ROUTE_CHANGED, Candidate, Decision, Director
-from director.settings import BackendSettings, DirectorSettings, ShardSettings
+from director.asking import Refused, Unanswered, ask
+from director.choice import Why, choose, rank
+from director.client import Client
+from director.console import Console
+from director.core import Core
+from director.decision import Decision, decide
+from director.desk import Desk
+from director.entries import EntryFault, ShardEntries
+from director.errors import (
+    DirectorError,
+    Limited,
+    NoBackend,
+    NoDirector,
+    NoRoom,
+    NoShard,
+    Unreachable,
+    Unreadable,
+    Waited,
+)
+from director.figures import figures
+from director.gate import Gate
+from director.lease import Lease
+from director.meters import (
+    ADMIN_STATES,
+    GATE_WORDS,
+    GRANTS,
+    KICKS,
+    LIMITS,
+    MOVE_OUTCOMES,
+    MOVE_STEPS,
+    NO_METERS,
+    REFUSALS,
+    STANDINGS,
+    STORE_OPERATIONS,
+    GateWord,
+    Meters,
+    StoreOperation,
+)
+from director.sections import BackendSettings, HealthSettings, ShardSettings
+from director.service import Service, StoreState
+from director.settings import MEMORY, DirectorSettings
 from director.shards import Backend, Shard, Shards, shard_faults
+from director.stores.opening import open_store
 
 __all__ = [
-    "BACKEND_DOWN",
-    "ROUTE_CHANGED",
+    "ADMIN_STATES",
+    "GATE_WORDS",
+    "GRANTS",
+    "KICKS",
+    "LIMITS",
+    "MEMORY",
+    "MOVE_OUTCOMES",
+    "MOVE_STEPS",
+    "NO_METERS",
+    "REFUSALS",
+    "STANDINGS",
+    "STORE_OPERATIONS",
     "Backend",
     "BackendSettings",
-    "Candidate",
+    "Client",
+    "Console",
+    "Core",
     "Decision",
-    "Director",
+    "Desk",
     "DirectorError",
     "DirectorSettings",
+    "EntryFault",
+    "Gate",
+    "GateWord",
+    "HealthSettings",
     "Lease",
+    "Limited",
+    "Meters",
     "NoBackend",
+    "NoDirector",
     "NoRoom",
     "NoShard",
+    "Refused",
+    "Service",
     "Shard",
+    "ShardEntries",
     "ShardSettings",
     "Shards",
-    "State",
+    "StoreOperation",
+    "StoreState",
+    "Unanswered",
+    "Unreachable",
+    "Unreadable",
+    "Waited",
     "Why",
+    "ask",
+    "choose",
+    "decide",
+    "figures",
+    "open_store",
     "rank",
     "shard_faults",
 ]

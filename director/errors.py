@@ -2,44 +2,102 @@
 
 DirectorError
 ├── NoShard       the directory names a shard that we do not have: a matter for the operator
-├── NoBackend     all backends of the shard are down: trying again later helps
-└── NoRoom        more users are connected than max_assignments: trying again later helps
+├── NoBackend     no backend of the shard may be used
+├── Unreachable   this node cannot reach the user's backend, but others can
+├── Waited        the user was being moved for longer than a login may wait
+├── NoRoom        more users are connected than max_assignments
+├── Unreadable    the store has something that cannot be read: a matter for the operator
+├── Limited       there are too many sessions of the user, the address, or the user from that address
+└── NoDirector    the director is not there, or does not answer in time
+
+`retry_helps` says whether the same login may succeed a little later.
 """
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal, Self, TypeAlias
+
+from director.wire import Reason
+
+SessionLimit: TypeAlias = Literal["user", "address", "pair"]
 
 
 class DirectorError(Exception):
-    """No backend can be given; nothing has changed."""
+    """No backend can be given; nothing has changed.
+
+    `wait` is after how many seconds another try may help, 0 if nobody knows. The text is for the log.
+    """
+
+    retry_helps: ClassVar[bool] = True
+
+    def __init__(self, text: str, wait: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait = wait
 
 
 class NoShard(DirectorError):
-    """`value` is neither the name of a shard nor the name or host of a backend, or the host of backends in two
+    """The value is neither the name of a shard nor the name or host of a backend, or the host of backends in two
     shards."""
 
-    def __init__(self, value: str) -> None:
-        super().__init__(value)
-        self.value = value
+    retry_helps = False
 
-    def __str__(self) -> str:
-        return f"no shard is called {self.value!r} and none alone has a backend of this name or host"
+    @classmethod
+    def called(cls, value: str) -> Self:
+        """The error for what a user's entry says."""
+        return cls(f"no shard is called {value!r} and none alone has a backend of this name or host")
 
 
 class NoBackend(DirectorError):
-    """Every backend of the shard called `shard` is down, and none of them is due for another try."""
+    """No backend of the shard may be used now."""
 
-    def __init__(self, shard: str) -> None:
-        super().__init__(shard)
-        self.shard = shard
 
-    def __str__(self) -> str:
-        return f"all backends of shard {self.shard!r} are down"
+class Unreachable(DirectorError):
+    """This node cannot reach the user's backend, but others can: the user must not be split over two."""
+
+
+class Waited(DirectorError):
+    """The user was being moved for longer than a login may wait."""
 
 
 class NoRoom(DirectorError):
-    """`limit` users have sessions, as many as max_assignments allows."""
+    """As many users have sessions as max_assignments allows."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
 
-    def __str__(self) -> str:
-        return f"{self.limit} users have sessions, more are not remembered (max_assignments)"
+class Unreadable(DirectorError):
+    """The store has something that cannot be read."""
+
+    retry_helps = False
+
+
+class Limited(DirectorError):
+    """There are too many sessions; `limit` says of whom: "user", "address", or "pair", the user from that address."""
+
+    def __init__(self, limit: SessionLimit, text: str, wait: float = 0.0) -> None:
+        super().__init__(text, wait)
+        self.limit: Final = limit
+
+
+class NoDirector(DirectorError):
+    """The director is not there, or does not answer in time."""
+
+
+_ERRORS: Final[Mapping[Reason, type[DirectorError]]] = {
+    "no_shard": NoShard,
+    "no_backend": NoBackend,
+    "unreachable": Unreachable,
+    "waited": Waited,
+    "full": NoRoom,
+    "store": Unreadable,
+}
+
+_LIMITS: Final[Mapping[Reason, SessionLimit]] = {
+    "limit_user": "user",
+    "limit_address": "address",
+    "limit_pair": "pair",
+}
+
+
+def refusal(reason: Reason, text: str, wait: float = 0.0) -> DirectorError:
+    """The error for a reason that the director gives."""
+    if reason in _LIMITS:
+        return Limited(_LIMITS[reason], text, wait)
+    return _ERRORS[reason](text, wait)

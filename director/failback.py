@@ -75,6 +75,8 @@ class Return:
 class _Home:
     gated: bool
     up_since: float = inf
+    returned: bool = False
+    """It has been down, so it lacks what its partners got meanwhile, until the gate says otherwise."""
     word_at: float = -inf
     """When the gate was asked for what it said last."""
     synced_at: float = -inf
@@ -105,6 +107,17 @@ class Failback:
         """How many users are away."""
         return len(self._away)
 
+    def __contains__(self, user: object) -> bool:
+        """Whether the user is away."""
+        return user in self._away
+
+    def count(self, home: str) -> int:
+        """Return how many users are away from this home."""
+        known = self._homes.get(home)
+        if known is None:
+            return 0
+        return len(known.idle) + len(known.live) + len(known.later) + len(known.on_the_way)
+
     def homes(self, homes: dict[str, bool]) -> None:
         """These are all backends now, and whether a gate watches each; users who prefer others are forgotten."""
         for name in self._homes.keys() - homes.keys():
@@ -123,6 +136,7 @@ class Failback:
         """The backend does not serve, or not everybody: what it had caught up with no longer counts."""
         if known := self._homes.get(home):
             known.up_since = inf
+            known.returned = True
             known.word_at = known.synced_at = known.asked_at = -inf
 
     def away(self, user: str, home: str, live: bool) -> bool:
@@ -159,14 +173,18 @@ class Failback:
             name
             for name, home in self._homes.items()
             if home.gated
-            and (home.idle or home.live or home.later)
-            and self._is_stable(home, now)
+            and (home.idle or home.live or home.later or home.returned)
+            and (self._is_stable(home, now) or (home.returned and home.up_since < inf))
             and now - home.synced_at >= renew_after
             and now - home.asked_at >= min(ASK_EVERY, renew_after)
         )
         for name in asked:
             self._homes[name].asked_at = now
         return asked
+
+    def closed(self) -> frozenset[str]:
+        """Return the homes that have returned and of which the gate has not said yet that they have caught up."""
+        return frozenset(name for name, home in self._homes.items() if home.gated and home.returned)
 
     def word(self, home: str, synced: bool, asked_at: float) -> None:
         """The gate has answered what it was asked at that time.
@@ -176,6 +194,7 @@ class Failback:
         known = self._homes.get(home)
         if known is not None and asked_at >= max(known.up_since, known.word_at):
             known.word_at, known.synced_at = asked_at, asked_at if synced else -inf
+            known.returned = known.returned and not synced
 
     def phase(self, home: str, now: float) -> Phase:
         """Return what the users of a home wait for."""

@@ -10,13 +10,14 @@ users from one address nor who tries one user from many gets far. Who has logged
 for their own failures only: nobody is locked out by strangers.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from math import log2
-from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from director.penalties import Penalties, Subject
+from director.recent import Recent
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -30,12 +31,11 @@ _ROUNDING: Final = 1e-6
 """Seconds by which sums of floats may be wrong."""
 
 _K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """`[limits]`: what one user and one address may have, so that nobody takes what others need."""
+    """`[director.limits]`: what one user and one address may have, so that nobody takes what others need."""
 
     sessions_per_user: int = field(
         default=100,
@@ -138,6 +138,21 @@ class Verdict:
         """Whether nothing stands against it."""
         return not self.limit
 
+    @property
+    def text(self) -> str:
+        """Which limit and count it is, for the log; "" if it is allowed."""
+        return _TEXTS[self.limit].format(self)
+
+
+_TEXTS: Final[dict[Limit, str]] = {
+    "": "",
+    "connections": "too many new connections from the address, one may come in {0.wait:.1f} s",
+    "user": "the user has {0.count} sessions, {0.most} may be (sessions_per_user)",
+    "address": "the address has {0.count} sessions, {0.most} may be (sessions_per_address)",
+    "pair": "the user has {0.count} sessions from the address, {0.most} may be (sessions_per_pair)",
+    "penalty": "after failed logins, another try in {0.wait:.1f} s",
+}
+
 
 ALLOWED: Final = Verdict()
 
@@ -153,109 +168,230 @@ class Tally(NamedTuple):
 NOWHERE: Final = Tally()
 
 
+@lru_cache(_PLACES)
+def place(address: str) -> str:
+    """Return what an address counts as: an IPv4 address as itself, an IPv6 address as its /64. What is no address, and
+    what this has returned, counts as itself."""
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed) if parsed else address
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return (isinstance(parsed, IPv6Address) and parsed.ipv4_mapped) or parsed
+
+
 class Limits:
     """What lives, and what was tried, on this node. `now` is in seconds and does not go backwards.
 
-    Every login that was allowed is followed by exactly one `ended`, however it goes on: also when the password is
-    wrong, no backend answers or the worker dies. Users are canonical names, whose length is limited elsewhere.
-    Memory: what lives, plus at most `max_remembered` addresses, users and pairs with their failures.
+    Users are canonical names, whose length is limited elsewhere. Memory: what lives, plus at most `max_remembered`
+    addresses, users and pairs with their failures.
     """
 
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
-        self._place = lru_cache(_PLACES)(self._find_place)
+        self._most = Tally(settings.sessions_per_user, settings.sessions_per_address, settings.sessions_per_pair)
+        self.place: Callable[[str], str] = lru_cache(_PLACES)(self._find_place)
+        """What an address counts as, "" if it is in an exempt network; else see `place`."""
         self._sessions = _Sessions()
-        self._next_due: _Recent[str, float] = _Recent(settings.max_remembered)
-        """When an address will have used up all its connections at their even pace (ITU-T I.371, GCRA)."""
-        self._penalties = _Penalties(settings)
+        self._buckets = Buckets(settings.connections_per_second, settings.connections_burst, settings.max_remembered)
+        self._penalties = Penalties(
+            free=settings.failures_free,
+            first=settings.penalty,
+            longest=settings.penalty_most,
+            decay=settings.penalty_decay,
+            most=settings.max_remembered,
+        )
 
     def __len__(self) -> int:
         """How many sessions are counted."""
         return self._sessions.total
 
+    # New connections
+
     def connect(self, address: str, now: float) -> Verdict:
         """Judge a new connection and count it if it may be."""
-        place, rate = self._place(address), self._settings.connections_per_second
-        if not place or not rate:
-            return ALLOWED
-        due = max(now, self._next_due.get(place, now))
-        wait = due - now - (self._settings.connections_burst - 1) / rate
-        if wait > _ROUNDING:
+        place = self.place(address)
+        if place and (wait := self._buckets.wait(place, now)):
             return Verdict("connections", wait=wait)
-        self._next_due.keep(place, due + 1 / rate)
+        if place:
+            self._buckets.add(place, 1, now)
         return ALLOWED
 
-    def login(self, user: str, address: str, now: float, elsewhere: Tally = NOWHERE) -> Verdict:
-        """Judge an attempt to log in and count its session if it may be: before the password is looked at.
+    def connected(self, address: str, count: int, now: float) -> None:
+        """Count connections that other nodes have taken."""
+        if place := self.place(address):
+            self._buckets.add(place, count, now)
 
-        `elsewhere` is what other nodes count. An attempt against which a penalty stands should wait, holding nothing
-        but its connection, and be judged again: while there is a penalty, one attempt at a time is allowed.
-        """
-        place = self._place(address)
+    # Sessions
+
+    def session(self, user: str, address: str, elsewhere: Tally = NOWHERE) -> Verdict:
+        """Judge a session whose user has been recognised, and count it if it may be; `elsewhere` is what other nodes
+        count. Exactly one `ended` follows each that was allowed, however it goes on."""
+        place = self.place(address)
         if not place:
             return ALLOWED
-        if wait := self._penalties.wait(user, place, now):
-            return Verdict("penalty", wait=wait)
         verdict = self._judge(self._sessions.tally(user, place), elsewhere)
-        if verdict.allowed:
-            self._penalties.attempt(user, place, now)
+        if verdict is ALLOWED:
             self._sessions.add(user, place)
         return verdict
 
     def resumed(self, user: str, address: str) -> None:
         """Count a session that lives already, such as one announced by a worker; it is not judged."""
-        if place := self._place(address):
+        if place := self.place(address):
             self._sessions.add(user, place)
 
     def ended(self, user: str, address: str) -> None:
-        """The session or the attempt is over. Does no harm when none is counted."""
-        self._sessions.remove(user, self._place(address))
-
-    def failed(self, user: str, address: str, now: float) -> float:
-        """The name or the password was wrong; return the seconds until this user may try again from there.
-
-        Whoever tells the client should wait as long. Failures seen by other nodes may be told as well.
-        """
-        place = self._place(address)
-        return self._penalties.failed(user, place, now) if place else 0.0
-
-    def succeeded(self, user: str, address: str) -> None:
-        """The password was right: the failures of this pair are forgotten, and strangers' no longer concern it."""
-        if place := self._place(address):
-            self._penalties.succeeded(user, place)
-
-    def wait(self, user: str, address: str, now: float) -> float:
-        """Return the seconds until this user may try again from there; nothing changes."""
-        place = self._place(address)
-        return self._penalties.wait(user, place, now) if place else 0.0
+        """A session is over. Does no harm when none is counted."""
+        self._sessions.remove(user, self.place(address))
 
     def tally(self, user: str, address: str) -> Tally:
         """Return what is counted here, for this user and this address."""
-        return self._sessions.tally(user, self._place(address))
+        return self._sessions.tally(user, self.place(address))
 
-    def _judge(self, here: Tally, elsewhere: Tally) -> Verdict:
-        settings = self._settings
-        rows: tuple[tuple[Limit, int, int], ...] = (
-            ("pair", here.pair + elsewhere.pair, settings.sessions_per_pair),
-            ("user", here.user + elsewhere.user, settings.sessions_per_user),
-            ("address", here.address + elsewhere.address, settings.sessions_per_address),
-        )
-        for limit, count, most in rows:
-            if most and count >= most:
-                return Verdict(limit, count, most)
-        return ALLOWED
+    def count(self, subject: Subject) -> int:
+        """Return the sessions of a user, an address or a pair."""
+        return self._sessions.count(subject)
+
+    def most(self, subject: Subject) -> int:
+        """Return how many sessions that may be; 0: any number."""
+        user, place = subject
+        return (self._most.pair if place else self._most.user) if user else self._most.address
+
+    def crowded(self, least: Tally) -> list[Subject]:
+        """Return the users, addresses and pairs that have at least so many sessions; it looks at all."""
+        return self._sessions.crowded(least)
+
+    # Failed logins
+
+    def attempt(self, name: str, address: str, now: float) -> float:
+        """Return the seconds until this name may be tried from there; 0: now, and then that is an attempt.
+
+        Whoever has to wait should do so holding nothing but the connection, and ask again: while there is a penalty,
+        one attempt at a time is allowed.
+        """
+        place = self.place(address)
+        wait = self._penalties.wait(name, place, now) if place else 0.0
+        if place and not wait:
+            self._penalties.attempt(name, place, now)
+        return wait
+
+    def failed(self, name: str, address: str, now: float) -> float:
+        """The name or the password was wrong; return the seconds until this name may be tried again from there.
+
+        Whoever tells the client should wait as long. Failures seen by other nodes may be told as well.
+        """
+        place = self.place(address)
+        return self._penalties.failed(name, place, now) if place else 0.0
+
+    def succeeded(self, name: str, address: str) -> bool:
+        """The password was right: the failures of this pair are forgotten, and strangers' no longer concern it.
+
+        Return whether that was news."""
+        place = self.place(address)
+        return bool(place) and self._penalties.succeeded(name, place)
+
+    def wait(self, name: str, address: str, now: float) -> float:
+        """Return the seconds until this name may be tried again from there; nothing changes."""
+        place = self.place(address)
+        return self._penalties.wait(name, place, now) if place else 0.0
+
+    def unrest(self, name: str, address: str, now: float) -> list[tuple[Subject, float]]:
+        """Return who has to be asked about before each attempt, of this pair, this name and this address, and for how
+        many seconds, if nothing more happens."""
+        place = self.place(address)
+        return self._penalties.unrest(name, place, now) if place else []
+
+    def failures(self, subject: Subject, now: float) -> tuple[float, float]:
+        """Return the failures that are not forgotten, and the seconds to wait for this subject's own."""
+        return self._penalties.failures(subject, now)
+
+    def failing(self) -> list[Subject]:
+        """Return whose failures are remembered."""
+        return self._penalties.subjects()
+
+    # All of it
+
+    def concerns(self, target: str) -> Callable[[Subject], bool]:
+        """Return a test of whether something is about a user or an address; "": about anybody."""
+        place = self.place(target)
+        if not target:
+            return lambda subject: True
+        return lambda subject: subject[0] == target or (subject[1] == place != "")
+
+    def subjects(self, target: str) -> list[Subject]:
+        """Return the users, addresses and pairs known that have to do with a user or an address."""
+        known = (*self._sessions.of(target, self.place(target)), *self._penalties.subjects())
+        return list(filter(self.concerns(target), dict.fromkeys(known)))
+
+    def forgive(self, target: str) -> None:
+        """Forget failures and connections of a user or an address; "": of all. Who has logged in before stays known."""
+        concerned = self.concerns(target)
+        self._penalties.forgive(concerned)
+        self._buckets.forget(place for place in self._buckets.places() if concerned(("", place)))
+
+    def sweep(self, now: float) -> None:
+        """Forget some of what no longer matters. Done ten times a second, it keeps up with anything."""
+        self._buckets.sweep(now)
+        self._penalties.sweep(now)
 
     def _find_place(self, address: str) -> str:
-        """What the address is counted as; "" when it is exempt. What is no address is counted as it is."""
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return address
-        if isinstance(parsed, IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
-        if any(parsed in network for network in self._settings.exempt):
-            return ""
-        return str(IPv6Network((int(parsed) >> 64 << 64, 64)) if isinstance(parsed, IPv6Address) else parsed)
+        parsed = _parsed(address)
+        exempt = parsed is not None and any(parsed in network for network in self._settings.exempt)
+        return "" if exempt else place(address)
+
+    def _judge(self, here: Tally, elsewhere: Tally) -> Verdict:
+        most = self._most
+        if 0 < most.pair <= (count := here.pair + elsewhere.pair):
+            return Verdict("pair", count, most.pair)
+        if 0 < most.user <= (count := here.user + elsewhere.user):
+            return Verdict("user", count, most.user)
+        if 0 < most.address <= (count := here.address + elsewhere.address):
+            return Verdict("address", count, most.address)
+        return ALLOWED
+
+
+class Buckets:
+    """A bucket of `burst` tokens for each of the `most` latest addresses, filled with `rate` a second (0: no limit)."""
+
+    def __init__(self, rate: float, burst: int, most: int) -> None:
+        self._rate, self._burst = rate, burst
+        self._due: Recent[str, float] = Recent(most)
+        """When an address will have used up all its connections at their even pace (ITU-T I.371, GCRA)."""
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def places(self) -> list[str]:
+        """Return the addresses that are remembered."""
+        return list(self._due)
+
+    def wait(self, place: str, now: float) -> float:
+        """Return the seconds until there is a token, 0 if there is one."""
+        if not self._rate:
+            return 0.0
+        wait = self._due.get(place, now) - now - (self._burst - 1) / self._rate
+        return wait if wait > _ROUNDING else 0.0
+
+    def add(self, place: str, count: int, now: float) -> None:
+        """Take tokens, also such as are not there, up to those of the next second."""
+        if self._rate:
+            due = max(now, self._due.get(place, now)) + count / self._rate
+            self._due.keep(place, min(due, now + self._burst / self._rate + 1.0))
+
+    def forget(self, places: Iterable[str]) -> None:
+        """Fill buckets."""
+        for place in list(places):
+            del self._due[place]
+
+    def sweep(self, now: float) -> None:
+        """Forget some of those that are full."""
+        self._due.sweep(lambda _, due: due <= now)
 
 
 class _Sessions:
@@ -263,18 +399,38 @@ class _Sessions:
 
     def __init__(self) -> None:
         self.total = 0
-        self._pairs: Counter[tuple[str, str]] = Counter()
-        self._users: Counter[str] = Counter()
-        self._places: Counter[str] = Counter()
+        self._pairs: dict[Subject, int] = {}
+        self._users: dict[str, int] = {}
+        self._places: dict[str, int] = {}
 
     def tally(self, user: str, place: str) -> Tally:
-        return Tally(self._users[user], self._places[place], self._pairs[user, place])
+        return Tally(self._users.get(user, 0), self._places.get(place, 0), self._pairs.get((user, place), 0))
+
+    def count(self, subject: Subject) -> int:
+        user, place = subject
+        if user and place:
+            return self._pairs.get(subject, 0)
+        return self._users.get(user, 0) if user else self._places.get(place, 0)
+
+    def crowded(self, least: Tally) -> list[Subject]:
+        return [
+            *[(user, "") for user, count in self._users.items() if count >= least.user],
+            *[("", place) for place, count in self._places.items() if count >= least.address],
+            *[pair for pair, count in self._pairs.items() if count >= least.pair],
+        ]
+
+    def of(self, user: str, place: str) -> list[Subject]:
+        return [
+            *((user, "") for user in (user,) if user in self._users),
+            *(("", place) for place in (place,) if place in self._places),
+            *(pair for pair in self._pairs if pair[0] == user or pair[1] == place),
+        ]
 
     def add(self, user: str, place: str) -> None:
         self.total += 1
-        self._pairs[user, place] += 1
-        self._users[user] += 1
-        self._places[place] += 1
+        _put(self._pairs, (user, place))
+        _put(self._users, user)
+        _put(self._places, place)
 
     def remove(self, user: str, place: str) -> None:
         """Pairs decide whether there is anything to remove, so that the sums cannot drift away from them."""
@@ -285,95 +441,12 @@ class _Sessions:
             _take(self._places, place)
 
 
-def _take(counts: Counter[_K], key: _K) -> None:
-    if counts[key] > 1:
-        counts[key] -= 1
+def _put(counts: dict[_K, int], key: _K) -> None:
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _take(counts: dict[_K, int], key: _K) -> None:
+    if (count := counts[key]) > 1:
+        counts[key] = count - 1
     else:
         del counts[key]
-
-
-class _Recent(OrderedDict[_K, _V]):
-    """A mapping that keeps `most` keys: those written last."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._most = most
-
-    def keep(self, key: _K, value: _V) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > self._most:
-            self.popitem(last=False)
-
-
-class _Penalties:
-    """Failures of pairs, users and addresses, and which pairs have logged in before."""
-
-    def __init__(self, settings: LimitSettings) -> None:
-        self._pairs: _Failures[tuple[str, str]] = _Failures(settings)
-        self._users: _Failures[str] = _Failures(settings)
-        self._places: _Failures[str] = _Failures(settings)
-        self._known: _Recent[tuple[str, str], None] = _Recent(settings.max_remembered)
-
-    def wait(self, user: str, place: str, now: float) -> float:
-        own = self._pairs.wait((user, place), now)
-        if (user, place) in self._known:
-            return own
-        return max(own, self._users.wait(user, now), self._places.wait(place, now))
-
-    def attempt(self, user: str, place: str, now: float) -> None:
-        """Let nobody else try at the same time. Not for the user: strangers would win that race against the owner."""
-        self._pairs.attempt((user, place), now)
-        if (user, place) not in self._known:
-            self._places.attempt(place, now)
-
-    def failed(self, user: str, place: str, now: float) -> float:
-        if not self._pairs.level((user, place), now) and (user, place) not in self._known:
-            self._users.add(user, now)
-            self._places.add(place, now)
-        self._pairs.add((user, place), now)
-        return self.wait(user, place, now)
-
-    def succeeded(self, user: str, place: str) -> None:
-        self._pairs.forget((user, place))
-        self._known.keep((user, place), None)
-
-
-class _Failure(NamedTuple):
-    level: float
-    at: float
-    until: float
-
-
-class _Failures(Generic[_K]):
-    """A level per key: grows by one with each failure, up to where the wait is longest, and sinks with time."""
-
-    def __init__(self, settings: LimitSettings) -> None:
-        self._free, self._first = settings.failures_free, settings.penalty
-        self._longest, self._decay = settings.penalty_most, settings.penalty_decay
-        self._top = self._free + 1 + (log2(self._longest / self._first) if self._first else 0.0)
-        self._failures: _Recent[_K, _Failure] = _Recent(settings.max_remembered)
-
-    def level(self, key: _K, now: float) -> float:
-        """The failures that are not forgotten, a fraction while one is being forgotten."""
-        failure = self._failures.get(key)
-        return max(0.0, failure.level - (now - failure.at) / self._decay) if failure else 0.0
-
-    def wait(self, key: _K, now: float) -> float:
-        failure = self._failures.get(key)
-        return max(0.0, failure.until - now) if failure else 0.0
-
-    def add(self, key: _K, now: float) -> None:
-        self._keep(key, min(self._top, self.level(key, now) + 1), now)
-
-    def attempt(self, key: _K, now: float) -> None:
-        """Begin the wait anew, without a failure."""
-        if level := self.level(key, now):
-            self._keep(key, level, now)
-
-    def forget(self, key: _K) -> None:
-        self._failures.pop(key, None)
-
-    def _keep(self, key: _K, level: float, now: float) -> None:
-        delay = min(self._longest, self._first * 2 ** (level - self._free - 1)) if level > self._free else 0.0
-        self._failures.keep(key, _Failure(level, now, now + max(delay, self.wait(key, now))))

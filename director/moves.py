@@ -73,11 +73,8 @@ class TooManyMoves(DirectorError):
     """`limit` users would be exceeded by those that wait to be moved (max_moving)."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+        super().__init__(f"more than {limit} users would wait to be moved (max_moving)")
         self.limit = limit
-
-    def __str__(self) -> str:
-        return f"more than {self.limit} users would wait to be moved (max_moving)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +192,11 @@ class Moves:
     def __len__(self) -> int:
         """How many users wait or are being moved."""
         return len(self._waiting) + len(self._movers)
+
+    def target(self, user: str) -> str | None:
+        """Return where the user is being moved, None for one who is not, or who still waits for it."""
+        mover = self._movers.get(user)
+        return None if mover is None else mover.target
 
     def start(self, job: str, orders: Iterable[Order], now: float) -> Actions:
         """Begin a job; orders for one of the same name that is not over join it.

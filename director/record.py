@@ -6,8 +6,9 @@ same time one goes first, and the others look again at what it has left.
 The rule that all of them keep: the backend changes only when no living node holds the user there, or by `fail_over`,
 when the backend is down and what is left on it is being closed.
 
-Stored form: the version "1", backend, shard, epoch, target, the target's shard, and node and epoch of each hold, all
-in UTF-8 with a NUL in between. There is one way to write a record, so equal records have equal bytes.
+Stored form: the version "1", backend, shard, epoch (with a "!" for who is pinned), target, the target's shard, and node
+and epoch of each hold, all in UTF-8 with a NUL in between. There is one way to write a record, so equal records have
+equal bytes.
 """
 
 from collections.abc import Container
@@ -19,6 +20,7 @@ MAX_BYTES: Final = 65536
 """No record is larger: some hundred nodes with the longest names."""
 
 _VERSION: Final = "1"
+_PINNED: Final = "!"
 _FIXED: Final = 6
 """Fields before the holds."""
 
@@ -42,6 +44,7 @@ class Record(NamedTuple):
     `backend` of `shard` serves the user, since the backend last changed, which `epoch` counts from 1. `target` is
     where the user is being moved ("": nowhere), `target_shard` the shard whose backend that is. `holds` has one for
     each node with leases; those of an older epoch are being closed, since the backend they were given for failed.
+    `pinned`: an operator wants the user on the target, or on the backend if there is none, whatever is preferred.
     """
 
     backend: str
@@ -50,11 +53,12 @@ class Record(NamedTuple):
     target: str = ""
     holds: tuple[Hold, ...] = ()
     target_shard: str = ""
+    pinned: bool = False
 
     def encode(self) -> bytes:
         """Return the stored form. Raises ValueError for names with a NUL or too much in all."""
-        backend, shard, epoch, target, holds, target_shard = self
-        fields = [_VERSION, backend, shard, str(epoch), target, target_shard]
+        backend, shard, epoch, target, holds, target_shard, pinned = self
+        fields = [_VERSION, backend, shard, f"{epoch}{_PINNED}" if pinned else str(epoch), target, target_shard]
         for node, held in holds:
             fields += (node, str(held))
         encoded = "\0".join(fields).encode()
@@ -95,8 +99,9 @@ def decode(value: bytes) -> Record:
     if fields[0] != _VERSION or len(fields) < _FIXED or len(fields) % 2:
         raise BadRecord("the record is of another version, or none at all")
     _, backend, shard, epoch, target, target_shard, *held = fields
+    pinned = epoch.endswith(_PINNED)
     holds = tuple(map(Hold, held[::2], map(_epoch, held[1::2])))
-    return _consistent(Record(backend, shard, _epoch(epoch), target, holds, target_shard))
+    return _consistent(Record(backend, shard, _epoch(epoch.removesuffix(_PINNED)), target, holds, target_shard, pinned))
 
 
 def beginning(backend: str) -> bytes:
@@ -134,26 +139,26 @@ def inherit(record: Record, node: str, heir: str) -> Record:
     )
 
 
-def begin_move(record: Record, target: str, shard: str) -> Record:
+def begin_move(record: Record, target: str, shard: str, *, pinned: bool = False) -> Record:
     """Let the user go to another backend, which may be of another shard; at once when nobody holds the user.
 
     Until then no node gets a new hold. Another move under way is replaced; being there already ends it.
     """
     if target == record.backend:
-        return record._replace(shard=shard, target="", target_shard="")
-    return finish_move(record._replace(target=target, target_shard=shard))
+        return record._replace(shard=shard, target="", target_shard="", pinned=pinned)
+    return finish_move(record._replace(target=target, target_shard=shard, pinned=pinned))
 
 
 def finish_move(record: Record, dead: Container[str] = ()) -> Record:
     """Give the user to the target when no hold is left but those of dead nodes; else nothing changes."""
     if not record.target or any(hold.node not in dead for hold in record.holds):
         return record
-    return Record(record.target, record.target_shard, record.epoch + 1)
+    return Record(record.target, record.target_shard, record.epoch + 1, pinned=record.pinned)
 
 
 def abort_move(record: Record) -> Record:
     """Leave the user where it is."""
-    return record._replace(target="", target_shard="")
+    return record._replace(target="", target_shard="", pinned=False)
 
 
 def fail_over(record: Record, backend: str) -> Record:

@@ -1,91 +1,34 @@
-"""Shards, their backends and how the director treats them, as the operator writes it."""
+"""`[director]`, as the operator writes it."""
 
-import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-PROTOCOLS: Final = ("imap", "pop3", "managesieve")
+from director.failback import FailbackSettings
+from director.gate import GateSettings
+from director.limits import LimitSettings
+from director.moves import MoveSettings
+from director.sections import HealthSettings
+from director.stores.settings import RedisSettings, address_faults
+from director.votes import VoteSettings
 
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,253}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendSettings:
-    """One `[[shard.backend]]`: a server that holds the shard's mail."""
-
-    name: str = field(
-        metadata={
-            "doc": "Name of this backend, unique among all shards; users are spread by it, so a new name moves users."
-        }
-    )
-    host: str = field(
-        metadata={"doc": "Host name or address to connect to, without port; certificates are checked for it."}
-    )
-    ports: dict[str, int] = field(
-        default_factory=dict,
-        metadata={
-            "doc": "Port for each of imap, pop3 and managesieve, where it is not the usual one.",
-            "min": 1,
-            "max": 65535,
-        },
-    )
-    priority: int = field(
-        default=1,
-        metadata={
-            "doc": "Backends with the lowest number serve, those with higher ones wait until these are down.",
-            "min": 0,
-            "max": 1000,
-        },
-    )
-    weight: int = field(
-        default=1,
-        metadata={
-            "doc": "Share of the users among backends of the same priority: 2 gets twice as many as 1.",
-            "min": 1,
-            "max": 1000,
-        },
-    )
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield the key and what is wrong with it."""
-        if not self.name.strip():
-            yield "name", "is empty; give every backend a name of its own"
-        if not _is_host(self.host):
-            yield "host", f"{self.host!r} is neither a host name nor an address; give it without port and brackets"
-        for protocol, port in self.ports.items():
-            if protocol not in PROTOCOLS:
-                yield f"ports.{protocol}", f"is no protocol; use {', '.join(PROTOCOLS)}"
-            elif not 1 <= port <= 65535:
-                yield f"ports.{protocol}", f"{port} is no port; use 1 to 65535"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSettings:
-    """One `[[shard]]`: the mail of a set of users, on one backend or on several that can stand in for each other."""
-
-    name: str = field(metadata={"doc": "Name of the shard, as users' directory entries may give it."})
-    backend: tuple[BackendSettings, ...] = field(metadata={"doc": "The servers that hold this shard, at least one."})
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield the key and what is wrong with it."""
-        if not self.name.strip():
-            yield "name", "is empty; give every shard a name of its own"
-        if not self.backend:
-            yield "backend", "is missing; a shard needs at least one backend"
-        for name, count in Counter(backend.name.casefold() for backend in self.backend).items():
-            if count > 1:
-                yield "backend", f"{count} backends are called {name!r}; give each a name of its own"
+MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectorSettings:
-    """`[director]`: how long users stay where they are, and when a backend counts as down."""
+    """`[director]`: how long users stay where they are, and how it is found out where they may be."""
 
-    store: Literal["memory"] = field(
-        default="memory", metadata={"doc": "Where assignments are kept: in the memory of this process."}
+    store: str = field(
+        default=MEMORY,
+        metadata={
+            "doc": 'Where the assignments of users are kept: "memory" for a node that is alone, else the Redis or '
+            "Valkey that all nodes share: redis://host:port/0, redis+sentinel://host,host/service or "
+            "redis+cluster://host,host; with rediss for TLS."
+        },
+    )
+    redis: RedisSettings = field(
+        default_factory=RedisSettings, metadata={"doc": "How the shared store is reached, if store names one."}
     )
     stay: float = field(
         default=900.0,
@@ -96,35 +39,92 @@ class DirectorSettings:
             "max": 86400,
         },
     )
-    failures_to_down: int = field(
-        default=2,
-        metadata={"doc": "So many failed connections in a row make a backend count as down.", "min": 1, "max": 100},
-    )
-    retry_down_after: float = field(
-        default=15.0,
-        metadata={
-            "doc": "How long a backend that is down is left alone before one login may try it again.",
-            "unit": "s",
-            "min": 0.1,
-            "max": 3600,
-        },
-    )
     max_assignments: int = field(
         default=1_000_000,
         metadata={
-            "doc": "Most users remembered at once, about 600 bytes each; then who has been idle longest is forgotten.",
+            "doc": "Most users that are assigned or wait for it in this node's memory, about 250 bytes each, and as "
+            "much again while they have sessions; more are refused.",
             "min": 1,
             "max": 100_000_000,
         },
     )
+    assign_wait: float = field(
+        default=20.0,
+        metadata={
+            "doc": "Longest wait of a login while its user is being moved.",
+            "unit": "s",
+            "min": 0.1,
+            "max": 300,
+        },
+    )
+    heartbeat: float = field(
+        default=1.0,
+        metadata={
+            "doc": "How often a node says in the store that it lives, and looks at what others say.",
+            "unit": "s",
+            "min": 0.05,
+            "max": 60,
+        },
+    )
+    node_timeout: float = field(
+        default=6.0,
+        metadata={
+            "doc": "A node that has been silent for so long counts as dead: its sessions hold nobody any more.",
+            "unit": "s",
+            "min": 0.2,
+            "max": 3600,
+        },
+    )
+    kick_spread: float = field(
+        default=10.0,
+        metadata={
+            "doc": "When a backend is down, its sessions are closed within this time, not all at once; a user who "
+            "comes back earlier loses the old ones then.",
+            "unit": "s",
+            "min": 0,
+            "max": 3600,
+        },
+    )
+    site_failover_after: float = field(
+        default=300.0,
+        metadata={
+            "doc": "Backends at another site take over when those of the first have been down for so long.",
+            "unit": "s",
+            "min": 0,
+            "max": 86400,
+        },
+    )
+    state_file: Path | None = field(
+        default=None,
+        metadata={
+            "doc": "Where a node that is alone keeps which backends are on standby or offline; default: backends.json "
+            "in node.run_dir, which a reboot may empty.",
+            "exists": False,
+        },
+    )
+    health: HealthSettings = field(default_factory=HealthSettings, metadata={"doc": "How backends are watched."})
+    votes: VoteSettings = field(
+        default_factory=VoteSettings, metadata={"doc": "How nodes agree that a backend is down."}
+    )
+    failback: FailbackSettings = field(
+        default_factory=FailbackSettings, metadata={"doc": "How users return to the backend they prefer."}
+    )
+    gate: GateSettings = field(
+        default_factory=GateSettings, metadata={"doc": "Who knows whether a backend has caught up."}
+    )
+    moves: MoveSettings = field(default_factory=MoveSettings, metadata={"doc": "How users are moved."})
+    limits: LimitSettings = field(
+        default_factory=LimitSettings, metadata={"doc": "What one user and one address may have."}
+    )
 
+    @property
+    def shared_store(self) -> RedisSettings | None:
+        """The store that nodes share, if there is one."""
+        return None if self.store == MEMORY else replace(self.redis, url=self.store)
 
-def _is_host(value: str) -> bool:
-    """True for an IP address or what can be a host name (RFC 1123 section 2.1, underscores allowed)."""
-    if _HOST_NAME.fullmatch(value):
-        return True
-    try:
-        ip_address(value)
-    except ValueError:
-        return False
-    return True
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and what is wrong with it."""
+        if self.store != MEMORY:
+            yield from (("store", message) for message in address_faults(self.store))
+        if self.node_timeout <= 2 * self.heartbeat:
+            yield "node_timeout", f"is not more than two heartbeats of {self.heartbeat:g} s; give at least three"

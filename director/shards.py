@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from director.settings import BackendSettings, ShardSettings
+from director.sections import BackendSettings, ShardSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Backend:
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
     priority: int = 1
     weight: int = 1
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ def _shard(settings: ShardSettings) -> Shard:
 
 
 def _backend(settings: BackendSettings) -> Backend:
-    return Backend(settings.name, settings.host, dict(settings.ports), settings.priority, settings.weight)
+    return Backend(
+        settings.name, settings.host, dict(settings.ports), settings.priority, settings.weight, settings.site
+    )
 
 
 def _by_host_and_name(backends: Sequence[Backend]) -> dict[str, Backend]:

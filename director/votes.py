@@ -7,7 +7,7 @@ users bit by bit.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
@@ -85,6 +85,18 @@ class Votes:
         """Of those that are not up; the first to go down first."""
         self._returned: dict[str, float] = {}
         """When those that were out and are being let in came back."""
+        self._given_up: frozenset[str] = frozenset()
+        """Those that are out whenever they are down, however many there are."""
+
+    @property
+    def standings(self) -> Mapping[str, Standing]:
+        """The standings of all that are not up, as of the last event."""
+        return self._standings
+
+    @property
+    def ramping(self) -> bool:
+        """Whether any backend is being let in."""
+        return bool(self._returned)
 
     def arrange(self, shards: Iterable[Shard], now: float) -> tuple[Turn, ...]:
         """These are the shards now; what other backends there were is forgotten."""
@@ -114,6 +126,27 @@ class Votes:
             votes.pop(node, None)
         else:
             votes[node] = now + self._settings.vote_lasts
+        return self._settle(now)
+
+    def table(self, living: Iterable[str], down: Iterable[tuple[str, str]], now: float) -> tuple[Turn, ...]:
+        """All at once: these nodes live, and `down` has which backends they say are down, as backend and node.
+
+        What it says of this node is ignored, who knows better.
+        """
+        self._living = frozenset(living) | {self._me}
+        until = now + self._settings.vote_lasts
+        for votes in self._votes.values():
+            for node in votes.keys() - {self._me}:
+                del votes[node]
+        for backend, node in down:
+            if node != self._me and node in self._living and backend in self._shards:
+                self._votes.setdefault(backend, {})[node] = until
+        return self._settle(now)
+
+    def give_up(self, backends: Iterable[str], now: float) -> tuple[Turn, ...]:
+        """These, and no others, are out whenever they are down and do not count for the quotas: a whole site has
+        gone, and another one stands in."""
+        self._given_up = frozenset(backends)
         return self._settle(now)
 
     def tick(self, now: float) -> tuple[Turn, ...]:
@@ -176,15 +209,18 @@ class Votes:
     def _is_alone(self, backend: str, down: list[str]) -> bool:
         return backend not in down and self._me in self._votes[backend]
 
-    def _out(self, down: list[str]) -> set[str]:
-        """The first that are down, as many as all of their shards, and all backends together, can spare."""
-        out: set[str] = set()
+    def _out(self, down: list[str]) -> frozenset[str]:
+        """Those that are given up, and the first that are down, as many as all of their shards, and all backends
+        together, can spare."""
+        out = self._given_up.intersection(down)
         taken: Counter[str] = Counter()
         for name in down:
+            if name in out:
+                continue
             places = ("", *self._shards[name])
             if all(taken[place] < self._quotas[place] for place in places):
                 taken.update(places)
-                out.add(name)
+                out |= {name}
         return out
 
     def _turns(self, before: dict[str, Standing]) -> Iterator[Turn]:

@@ -1,11 +1,7 @@
-"""Where a Redis or Valkey is, and a client for it: one server, whichever server Sentinel says, or a Cluster."""
+"""A client for a Redis or Valkey: one server, whichever server Sentinel says, or a Cluster."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -13,87 +9,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.credentials import CredentialProvider
 
-Client: TypeAlias = "Redis | RedisCluster"
+from director.stores.settings import RedisSettings, place
 
-_SCHEME: Final = re.compile(r"(rediss?)(\+sentinel|\+cluster)?")
-_SERVER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
-_PREFIX: Final = re.compile(r"[A-Za-z0-9:._-]{1,64}")
-_PORT: Final = {"": 6379, "+sentinel": 26379, "+cluster": 6379}
-_FORMS: Final = (
-    "use redis://host:port/0, redis+sentinel://host,host/service or redis+cluster://host,host; with rediss for TLS"
-)
+Client: TypeAlias = "Redis | RedisCluster"
 
 _CLUSTER_ATTEMPTS: Final = 1
 _CLUSTER_PAUSE: Final = 0.02
 """A slot that has just moved is asked for again, all within the deadline (s)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisSettings:
-    """A Redis or Valkey that the nodes share."""
-
-    url: str = field(metadata={"doc": f"Where it is: {_FORMS}."})
-    username: str = field(default="", metadata={"doc": "ACL user; empty for the default user."})
-    password_file: Path | None = field(
-        default=None, metadata={"doc": "File with the password; read at each connection, so a new one is found."}
-    )
-    ca_file: Path | None = field(
-        default=None, metadata={"doc": "Certificates that the server's must come from; else the system's."}
-    )
-    certificate: Path | None = field(default=None, metadata={"doc": "Our own certificate, where the server wants one."})
-    key: Path | None = field(default=None, metadata={"doc": "The key of our own certificate."})
-    prefix: str = field(default="vestibule", metadata={"doc": "All keys begin with this; nodes share what has it."})
-    deadline: float = field(
-        default=1.0,
-        metadata={
-            "doc": "Longest wait for an answer before the store counts as away.",
-            "unit": "s",
-            "min": 0.05,
-            "max": 60,
-        },
-    )
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield the key and what is wrong with it."""
-        try:
-            place(self.url)
-        except ValueError as error:
-            yield "url", str(error)
-        if not _PREFIX.fullmatch(self.prefix):
-            yield "prefix", f"{self.prefix!r} is no prefix; use up to 64 letters, digits and : . _ -"
-        if self.username and self.password_file is None:
-            yield "password_file", "is missing; a user needs a password"
-        if (self.certificate is None) != (self.key is None):
-            yield "key" if self.key is None else "certificate", "is missing; a certificate and its key go together"
-
-
-class Place(NamedTuple):
-    """What a URL says: `service` only for Sentinel, `database` never for a Cluster."""
-
-    kind: Literal["", "+sentinel", "+cluster"]
-    tls: bool
-    servers: tuple[tuple[str, int], ...]
-    service: str
-    database: int
-
-
-def place(url: str) -> Place:
-    """Read a URL. Raises ValueError, which does not repeat what may be a password."""
-    parts = urlsplit(url)
-    scheme = _SCHEME.fullmatch(parts.scheme)
-    if scheme is None or parts.query or parts.fragment:
-        raise ValueError(f"is no address of a store; {_FORMS}")
-    if "@" in parts.netloc:
-        raise ValueError("has a password or user in it; use password_file and username")
-    kind: Any = scheme[2] or ""
-    servers = tuple(_server(text, _PORT[kind]) for text in parts.netloc.split(","))
-    path = parts.path.strip("/")
-    service, _, number = path.partition("/") if kind == "+sentinel" else ("", "", path)
-    if not re.fullmatch(r"[0-9]{0,5}", number) or bool(service) != (kind == "+sentinel"):
-        raise ValueError(f"has a path that says nothing; {_FORMS}")
-    if (kind == "" and len(servers) > 1) or (kind == "+cluster" and number):
-        raise ValueError(f"has several servers, or a database of a cluster; {_FORMS}")
-    return Place(kind, scheme[1] == "rediss", servers, service, int(number or 0))
 
 
 def connect(settings: RedisSettings) -> Client:
@@ -118,13 +40,6 @@ def connect(settings: RedisSettings) -> Client:
 def connect_to_one(settings: RedisSettings, host: str, port: int) -> Redis:
     """Return a client for one server of a cluster, for what is the same on all of them."""
     return Redis(host=host, port=port, **_options(settings))
-
-
-def _server(text: str, port: int) -> tuple[str, int]:
-    found = _SERVER.fullmatch(text)
-    if found is None or not 0 < int(found[3] or port) < 65536:
-        raise ValueError(f"has a server that is no host and port; {_FORMS}")
-    return found[1] or found[2], int(found[3] or port)
 
 
 def _options(settings: RedisSettings) -> dict[str, Any]:

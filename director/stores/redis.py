@@ -24,8 +24,9 @@ from redis.exceptions import NoScriptError, RedisError
 from director.record import beginning
 from director.store import MAX_MESSAGE, SWAPPED, Snapshot, StoreAway, Swapped, Vote
 from director.stores import scripts
-from director.stores.connect import RedisSettings, connect, connect_to_one
+from director.stores.connect import connect, connect_to_one
 from director.stores.scripts import Script
+from director.stores.settings import RedisSettings
 from director.stores.sightings import Beat, Sightings
 
 MAX_WAITING: Final = 50_000

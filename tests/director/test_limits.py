@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from director.limits import ALLOWED, Limits, LimitSettings, Tally, Verdict
+from director.limits import ALLOWED, Limits, LimitSettings, Tally, Verdict, place
 
 HOME, OFFICE = "192.0.2.1", "198.51.100.7"
 
@@ -44,42 +44,42 @@ def test_the_longest_penalty_is_not_shorter_than_the_first() -> None:
 
 def test_a_user_has_only_so_many_sessions() -> None:
     book = limits(sessions_per_user=2)
-    assert book.login("alice", HOME, 0.0) is ALLOWED
-    assert book.login("alice", OFFICE, 0.0).allowed
-    assert book.login("alice", "203.0.113.1", 0.0) == Verdict("user", 2, 2)
-    assert book.login("bob", HOME, 0.0).allowed
+    assert book.session("alice", HOME) is ALLOWED
+    assert book.session("alice", OFFICE).allowed
+    assert book.session("alice", "203.0.113.1") == Verdict("user", 2, 2)
+    assert book.session("bob", HOME).allowed
     book.ended("alice", OFFICE)
-    assert book.login("alice", "203.0.113.1", 0.0).allowed
+    assert book.session("alice", "203.0.113.1").allowed
 
 
 def test_an_address_has_only_so_many_sessions() -> None:
     book = limits(sessions_per_address=2)
-    assert book.login("alice", HOME, 0.0).allowed
-    assert book.login("bob", HOME, 0.0).allowed
-    assert book.login("carol", HOME, 0.0) == Verdict("address", 2, 2)
-    assert book.login("carol", OFFICE, 0.0).allowed
+    assert book.session("alice", HOME).allowed
+    assert book.session("bob", HOME).allowed
+    assert book.session("carol", HOME) == Verdict("address", 2, 2)
+    assert book.session("carol", OFFICE).allowed
 
 
 def test_a_user_has_only_so_many_sessions_from_one_address() -> None:
     book = limits(sessions_per_pair=1)
-    assert book.login("alice", HOME, 0.0).allowed
-    assert not book.login("alice", HOME, 0.0).allowed
-    assert book.login("alice", HOME, 0.0).limit == "pair"
-    assert book.login("alice", OFFICE, 0.0).allowed
+    assert book.session("alice", HOME).allowed
+    assert not book.session("alice", HOME).allowed
+    assert book.session("alice", HOME).limit == "pair"
+    assert book.session("alice", OFFICE).allowed
 
 
 def test_sessions_on_other_nodes_count() -> None:
     book = limits(sessions_per_user=3, sessions_per_address=3, sessions_per_pair=3)
-    assert book.login("alice", HOME, 0.0, Tally(user=2)).allowed
-    assert book.login("alice", HOME, 0.0, Tally(user=2)) == Verdict("user", 3, 3)
-    assert book.login("alice", HOME, 0.0, Tally(address=4)) == Verdict("address", 5, 3)
-    assert book.login("alice", HOME, 0.0, Tally(pair=2)) == Verdict("pair", 3, 3)
+    assert book.session("alice", HOME, Tally(user=2)).allowed
+    assert book.session("alice", HOME, Tally(user=2)) == Verdict("user", 3, 3)
+    assert book.session("alice", HOME, Tally(address=4)) == Verdict("address", 5, 3)
+    assert book.session("alice", HOME, Tally(pair=2)) == Verdict("pair", 3, 3)
 
 
 def test_what_is_refused_is_not_counted() -> None:
     book = limits(sessions_per_pair=1)
-    book.login("alice", HOME, 0.0)
-    book.login("alice", HOME, 0.0)
+    book.session("alice", HOME)
+    book.session("alice", HOME)
     assert book.tally("alice", HOME) == Tally(1, 1, 1)
     assert len(book) == 1
 
@@ -90,12 +90,12 @@ def test_sessions_that_live_already_are_counted_without_a_verdict() -> None:
     book.resumed("alice", HOME)
     book.resumed("alice", "127.0.0.1")
     assert book.tally("alice", HOME) == Tally(2, 2, 2)
-    assert book.login("alice", OFFICE, 0.0) == Verdict("user", 2, 1)
+    assert book.session("alice", OFFICE) == Verdict("user", 2, 1)
 
 
 def test_an_end_of_what_is_not_counted_does_no_harm() -> None:
     book = limits()
-    book.login("alice", HOME, 0.0)
+    book.session("alice", HOME)
     for user, address in (("bob", HOME), ("alice", OFFICE), ("alice", "127.0.0.1")):
         book.ended(user, address)
     assert book.tally("alice", HOME) == Tally(1, 1, 1)
@@ -119,7 +119,7 @@ def test_an_end_of_what_is_not_counted_does_no_harm() -> None:
 )
 def test_these_are_counted_together(one: str, other: str) -> None:
     book = limits()
-    book.login("alice", one, 0.0)
+    book.session("alice", one)
     assert book.tally("alice", other) == Tally(1, 1, 1)
     book.ended("alice", other)
     assert book.tally("alice", one) == Tally()
@@ -131,7 +131,7 @@ def test_these_are_counted_together(one: str, other: str) -> None:
 )
 def test_these_are_counted_apart(one: str, other: str) -> None:
     book = limits()
-    book.login("alice", one, 0.0)
+    book.session("alice", one)
     assert book.tally("alice", other) == Tally(user=1)
 
 
@@ -147,13 +147,13 @@ def test_exempt_networks_are_neither_limited_nor_counted() -> None:
     for address in (HOME, "2001:db8:1::7", "::ffff:192.0.2.9"):
         for _ in range(3):
             assert book.connect(address, 0.0) is ALLOWED
-            assert book.login("alice", address, 0.0) is ALLOWED
+            assert book.session("alice", address) is ALLOWED
             assert book.failed("alice", address, 0.0) == 0.0
             assert book.wait("alice", address, 0.0) == 0.0
             book.succeeded("alice", address)
         assert book.tally("alice", address) == Tally()
         book.ended("alice", address)
-    assert book.login("alice", OFFICE, 0.0).allowed
+    assert book.session("alice", OFFICE).allowed
 
 
 # --- new connections -----------------------------------------------------------------------------------------------
@@ -215,12 +215,9 @@ def test_who_has_to_wait_is_refused_until_then_and_one_attempt_at_a_time_is_allo
     book = limits(**STRICT)
     book.failed("alice", HOME, 0.0)
     book.failed("alice", HOME, 0.0)
-    assert book.login("alice", HOME, 3.0) == Verdict("penalty", wait=1.0)
-    assert len(book) == 0
-    assert book.login("alice", HOME, 4.0).allowed
-    second = book.login("alice", HOME, 4.0)
-    assert second.limit == "penalty"
-    assert second.wait == pytest.approx(4.0, rel=0.1)
+    assert book.attempt("alice", HOME, 3.0) == 1.0
+    assert book.attempt("alice", HOME, 4.0) == 0.0
+    assert book.attempt("alice", HOME, 4.0) == pytest.approx(4.0, rel=0.1)
     assert book.failed("alice", HOME, 4.0) > 7.0
 
 
@@ -232,7 +229,7 @@ def test_the_first_failures_are_forgiven() -> None:
 def test_forgiven_failures_let_everybody_try_at_once() -> None:
     book = limits(**STRICT | {"failures_free": 2})
     book.failed("alice", HOME, 0.0)
-    assert all(book.login("alice", HOME, 0.0).allowed for _ in range(10))
+    assert all(book.attempt("alice", HOME, 0.0) == 0.0 for _ in range(10))
 
 
 def test_failures_are_forgotten_one_after_the_other() -> None:
@@ -258,8 +255,8 @@ def test_who_tries_many_users_has_to_wait_for_everyone() -> None:
         book.failed(user, HOME, 0.0)
     assert book.wait("alice", HOME, 0.0) == 15.0
     assert book.wait("alice", OFFICE, 0.0) == 0.0
-    assert book.login("alice", HOME, 20.0).allowed
-    assert book.login("bob", HOME, 20.0).limit == "penalty"
+    assert book.attempt("alice", HOME, 20.0) == 0.0
+    assert book.attempt("bob", HOME, 20.0) > 0.0
 
 
 def test_who_tries_one_user_from_many_addresses_has_to_wait() -> None:
@@ -276,8 +273,8 @@ def test_strangers_do_not_lock_out_who_was_there_before() -> None:
     for user, address in (("alice", HOME), ("alice", "203.0.113.1"), ("bob", OFFICE), ("carol", OFFICE)):
         book.failed(user, address, 0.0)
     assert book.wait("alice", OFFICE, 0.0) == 0.0
-    assert book.login("alice", OFFICE, 0.0).allowed
-    assert book.login("alice", OFFICE, 0.0).allowed
+    assert book.attempt("alice", OFFICE, 0.0) == 0.0
+    assert book.attempt("alice", OFFICE, 0.0) == 0.0
 
 
 def test_an_old_password_in_a_telephone_delays_only_the_telephone() -> None:
@@ -293,14 +290,14 @@ def test_a_known_pair_that_fails_delays_only_itself() -> None:
     book = limits(**STRICT)
     book.succeeded("alice", HOME)
     assert book.failed("alice", HOME, 0.0) == 2.0
-    assert book.login("alice", HOME, 1.0).limit == "penalty"
+    assert book.attempt("alice", HOME, 1.0) > 0.0
     assert book.wait("bob", HOME, 0.0) == book.wait("alice", OFFICE, 0.0) == 0.0
 
 
 def test_without_a_penalty_nobody_waits() -> None:
     book = limits(penalty=0, penalty_most=0, failures_free=0)
     assert [book.failed("alice", HOME, 0.0) for _ in range(5)] == [0.0] * 5
-    assert book.login("alice", HOME, 0.0).allowed
+    assert book.attempt("alice", HOME, 0.0) == 0.0
 
 
 @given(st.lists(st.tuples(st.sampled_from(["fail", "try", "success"]), st.integers(0, 30)), max_size=40))
@@ -311,13 +308,122 @@ def test_a_wait_is_never_longer_than_the_longest_and_passes(steps: list[tuple[st
         if step == "fail":
             book.failed("alice", HOME, now)
         elif step == "try":
-            assert book.login("alice", HOME, now).allowed == (book.wait("alice", HOME, now) == 0.0 or len(book) > 0)
-            book.ended("alice", HOME)
+            wait = book.wait("alice", HOME, now)
+            assert book.attempt("alice", HOME, now) == wait
         else:
             book.succeeded("alice", HOME)
         wait = book.wait("alice", HOME, now)
         assert 0.0 <= wait <= 15.0
         assert book.wait("alice", HOME, now + wait) < 1e-6
+
+
+# --- words and looks -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (ALLOWED, ""),
+        (Verdict("user", 7, 6), "the user has 7 sessions, 6 may be (sessions_per_user)"),
+        (Verdict("address", 7, 6), "the address has 7 sessions, 6 may be (sessions_per_address)"),
+        (Verdict("pair", 7, 6), "the user has 7 sessions from the address, 6 may be (sessions_per_pair)"),
+        (Verdict("connections", wait=0.05), "too many new connections from the address, one may come in 0.1 s"),
+        (Verdict("penalty", wait=2.0), "after failed logins, another try in 2.0 s"),
+    ],
+)
+def test_a_verdict_says_which_limit_and_count_it_is(verdict: Verdict, text: str) -> None:
+    assert verdict.text == text
+
+
+@pytest.mark.parametrize("address", [HOME, "2001:db8::1", "::ffff:192.0.2.1", "unix", ""])
+def test_what_an_address_counts_as_counts_as_itself(address: str) -> None:
+    assert place(place(address)) == place(address)
+
+
+def test_the_exempt_count_as_nothing_and_others_as_they_do_everywhere() -> None:
+    book = Limits(LimitSettings(exempt=(ip_network("2001:db8::/32"),)))
+    assert book.place("2001:db8::1") == ""
+    assert book.place("2001:db9::1") == place("2001:db9::1") == "2001:db9::/64"
+
+
+def test_connections_that_others_have_taken_count_up_to_those_of_the_next_second() -> None:
+    book = limits(connections_per_second=2.0, connections_burst=3)
+    book.connected(HOME, 2, 10.0)
+    assert [book.connect(HOME, 10.0).allowed for _ in range(2)] == [True, False]
+    book.connected(HOME, 1_000_000, 10.0)
+    assert book.connect(HOME, 10.0).wait == pytest.approx(1.5)
+    book.connected("127.0.0.1", 1_000_000, 10.0)
+    assert book.connect("127.0.0.1", 10.0).allowed
+
+
+def test_it_says_who_has_many_sessions() -> None:
+    book = limits(sessions_per_user=5, sessions_per_address=6, sessions_per_pair=4)
+    for user, address in (("alice", HOME), ("alice", HOME), ("alice", OFFICE), ("bob", OFFICE), ("carol", "::1")):
+        assert book.session(user, address).allowed
+    assert set(book.crowded(Tally(3, 2, 2))) == {("alice", ""), ("", HOME), ("", OFFICE), ("alice", HOME)}
+    assert [book.count(subject) for subject in (("alice", ""), ("", OFFICE), ("alice", HOME))] == [3, 2, 2]
+    assert [book.count(subject) for subject in (("x", ""), ("", "x"), ("alice", "x"))] == [0, 0, 0]
+    assert [book.most(subject) for subject in (("alice", ""), ("", OFFICE), ("alice", HOME))] == [5, 6, 4]
+
+
+def test_it_says_all_that_is_known_of_a_user_or_an_address() -> None:
+    book = limits(**STRICT)
+    book.session("alice", HOME)
+    book.session("bob", OFFICE)
+    book.failed("alice", OFFICE, 0.0)
+    assert set(book.subjects("alice")) == {("alice", ""), ("alice", HOME), ("alice", OFFICE)}
+    assert set(book.subjects(OFFICE)) == {("", OFFICE), ("bob", OFFICE), ("alice", OFFICE)}
+    assert book.subjects("carol") == book.subjects("127.0.0.1") == []
+    assert book.failures(("alice", OFFICE), 0.0) == book.failures(("alice", ""), 0.0) == (1.0, 2.0)
+    assert book.failures(("", HOME), 0.0) == (0.0, 0.0)
+
+
+def test_it_says_for_how_long_attempts_matter() -> None:
+    book = limits(**STRICT | {"failures_free": 1})
+    book.failed("alice", HOME, 0.0)
+    assert book.unrest("alice", HOME, 0.0) == []
+    book.failed("alice", OFFICE, 0.0)
+    assert book.unrest("alice", HOME, 0.0) == [(("alice", ""), 60.0)]
+    assert book.unrest("alice", HOME, 45.0) == [(("alice", ""), 15.0)]
+    assert book.unrest("alice", HOME, 60.0) == book.unrest("alice", "127.0.0.1", 0.0) == []
+
+
+def test_forgiving_a_user_or_an_address_leaves_the_others_as_they_are() -> None:
+    book = limits(**STRICT, connections_per_second=1.0, connections_burst=1)
+    for user, address in (("alice", HOME), ("bob", OFFICE)):
+        book.failed(user, address, 0.0)
+        book.connect(address, 0.0)
+    book.forgive("alice")
+    assert book.failures(("alice", HOME), 0.0) == book.failures(("alice", ""), 0.0) == (0.0, 0.0)
+    assert book.wait("carol", HOME, 0.0) == 2.0
+    book.forgive(HOME)
+    assert book.wait("carol", HOME, 0.0) == 0.0
+    assert book.connect(HOME, 0.0).allowed
+    assert book.wait("bob", OFFICE, 0.0) == 2.0
+    assert not book.connect(OFFICE, 0.0).allowed
+    book.forgive("")
+    assert book.failing() == []
+    assert book.connect(OFFICE, 0.0).allowed
+
+
+def test_a_success_is_news_once_and_after_failures() -> None:
+    book = limits(**STRICT)
+    assert [book.succeeded("alice", HOME), book.succeeded("alice", HOME)] == [True, False]
+    book.failed("alice", HOME, 0.0)
+    assert book.succeeded("alice", HOME)
+    assert not book.succeeded("alice", "127.0.0.1")
+
+
+def test_what_is_over_is_forgotten() -> None:
+    book = limits(**STRICT, connections_per_second=1.0)
+    book.connect(HOME, 0.0)
+    book.failed("alice", HOME, 0.0)
+    book.sweep(0.5)
+    assert len(book.failing()) == 3
+    assert len(book._buckets) == 1
+    book.sweep(60.0)
+    assert book.failing() == []
+    assert len(book._buckets) == 0
 
 
 # --- anything may happen -------------------------------------------------------------------------------------------
@@ -355,17 +461,20 @@ class Counting(RuleBasedStateMachine):
         )
 
     @rule(user=users, address=addresses)
-    def login(self, user: str, address: str) -> None:
-        wait, before = self.book.wait(user, address, self.now), self.model(user, address)
-        verdict = self.book.login(user, address, self.now)
+    def session(self, user: str, address: str) -> None:
+        before = self.model(user, address)
+        verdict = self.book.session(user, address)
         full = before.user >= 4 or before.address >= 5 or before.pair >= 3
-        assert verdict.allowed == (not PLACES[address] or (not wait and not full))
+        assert verdict.allowed == (not PLACES[address] or not full)
         if verdict.allowed:
             self.live.append((user, address))
-        elif wait:
-            assert verdict == Verdict("penalty", wait=wait)
         else:
             assert verdict.count >= verdict.most
+
+    @rule(user=users, address=addresses)
+    def attempt(self, user: str, address: str) -> None:
+        wait = self.book.wait(user, address, self.now)
+        assert self.book.attempt(user, address, self.now) == wait
 
     @rule(user=users, address=addresses)
     def resumed(self, user: str, address: str) -> None:
@@ -412,9 +521,9 @@ class Counting(RuleBasedStateMachine):
     def nothing_grows(self) -> None:
         penalties = self.book._penalties
         remembered = (penalties._pairs, penalties._users, penalties._places)
-        assert all(len(table._failures) <= 3 for table in remembered)
+        assert all(len(table) <= 3 for table in remembered)
         assert len(penalties._known) <= 3
-        assert len(self.book._next_due) <= 3
+        assert len(self.book._buckets) <= 3
 
     def teardown(self) -> None:
         for session in self.live:
@@ -422,6 +531,9 @@ class Counting(RuleBasedStateMachine):
         sessions = self.book._sessions
         assert (*sessions._pairs, *sessions._users, *sessions._places) == ()
         assert sessions.total == 0
+        self.book.sweep(self.now + 10_000)
+        assert len(self.book._buckets) == 0
+        assert self.book.failing() == []
 
 
 TestCounting = Counting.TestCase

@@ -103,6 +103,17 @@ def test_backends_that_are_taken_away_are_forgotten() -> None:
     assert book.share("a", 2.0) == 1.0
 
 
+def test_the_table_of_all_votes_says_at_once_who_lives_and_what_they_say() -> None:
+    book = votes("x", "y")
+    book.vote("x", "b", False, 0.0)
+    book.vote("me", "a", False, 0.0)
+    said = [("a", "x"), ("a", "stranger"), ("z", "x"), ("b", "me")]
+    assert book.table(["x"], said, 1.0) == (Turn("a", "alone", "out"),)
+    assert book.standings == {"a": "out"}
+    assert book.table([], [], 2.0) == ()
+    assert book.vote("me", "a", True, 3.0) == (Turn("a", "out", "up"),)
+
+
 # --- taking out ----------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +148,22 @@ def test_a_backend_that_stands_alone_stays_in_use() -> None:
     book = votes(shards=(only,))
     assert book.vote("me", "a", False, 0.0) == (Turn("a", "up", "down"),)
     assert book.usable(only) == {"a"}
+
+
+def test_those_that_are_given_up_are_out_beyond_the_share_while_they_are_down() -> None:
+    of = shard("s1", a=1, b=1, c=2)
+    book = votes(shards=(of,), ramp=10.0)
+    book.vote("me", "a", False, 0.0)
+    book.vote("me", "b", False, 0.0)
+    assert standings(book, "abc") == ["out", "down", "up"]
+    assert book.give_up("ab", 1.0) == (Turn("b", "down", "out"),)
+    assert book.vote("me", "c", False, 1.0) == (Turn("c", "up", "out"),)
+    assert book.give_up("", 2.0) == (Turn("b", "out", "down"), Turn("c", "out", "down"))
+    book.give_up("ab", 3.0)
+    assert not book.ramping
+    assert book.vote("me", "b", True, 3.0) == (Turn("b", "out", "up"),)
+    assert book.ramping
+    assert book.share("b", 8.0) == 0.5
 
 
 def test_all_names_of_a_shard_are_usable_when_none_is_out() -> None:

@@ -17,11 +17,11 @@ from director.stores.connect import RedisSettings
 from director.stores.redis import MAX_WAITING, RedisStore
 from tests.integration.addresses import free_ports
 from tests.integration.processes import give_away
+from tests.integration.redis import RedisServer, Sentinels, url
 from tests.integration.wait import wait_until
 from tls import ThrowawayAuthority
 
 from .contract import MB1A, MB1B, Contract
-from .servers import RedisServer, url
 
 T = TypeVar("T")
 
@@ -302,37 +302,18 @@ async def test_a_server_with_tls_and_a_password_is_used_and_a_wrong_one_is_away(
 # --- Sentinel ---
 
 
-@pytest.fixture
-def replicated() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
-    """A master, its replica, and a Sentinel that alone decides quickly."""
-    with ExitStack() as stack:
-        master = stack.enter_context(RedisServer())
-        replica = stack.enter_context(RedisServer(f"replicaof {master.address} {master.port}"))
-        wait_until(lambda: "master_link_status:up" in replica.cli("INFO", "replication"), "replication")
-        watch = (
-            f"sentinel monitor main {master.address} {master.port} 1",
-            "sentinel down-after-milliseconds main 300",
-            "sentinel failover-timeout main 2000",
-        )
-        sentinel = stack.enter_context(RedisServer(*watch, sentinel=True))
-        wait_until(lambda: "flags\nslave\n" in sentinel.cli("SENTINEL", "REPLICAS", "main"), "Sentinel to find both")
-        yield master, replica, sentinel
-
-
 @pytest.mark.parametrize("end", [RedisServer.kill, RedisServer.pause], ids=["killed", "hung"])
-async def test_sentinel_says_which_server_it_is(
-    replicated: tuple[RedisServer, RedisServer, RedisServer], end: Callable[[RedisServer], None]
-) -> None:
-    master, replica, sentinel = replicated
-    where = RedisSettings(url=url("redis+sentinel", [sentinel], "/main"), deadline=0.5)
-    async with opened(where) as store:
-        assert await until(lambda: store.swap("alice", None, MB1A, None)) is SWAPPED
-        before = (await until(lambda: store.beat("front1", "a"))).store
-        wait_until(lambda: replica.cli("EXISTS", "vestibule:u:{alice}").strip() == "1", "replication")
-        end(master)
-        assert await until(lambda: store.swap("alice", MB1A, MB1B, None)) is SWAPPED
-        assert replica.cli("GET", "vestibule:u:{alice}").encode().startswith(MB1B[:7])
-        assert (await until(lambda: store.beat("front1", "a"))).store != before
+async def test_sentinel_says_which_server_it_is(end: Callable[[RedisServer], None]) -> None:
+    with Sentinels(1) as servers:
+        where = RedisSettings(url=servers.url, deadline=0.5)
+        async with opened(where) as store:
+            assert await until(lambda: store.swap("alice", None, MB1A, None)) is SWAPPED
+            before = (await until(lambda: store.beat("front1", "a"))).store
+            wait_until(lambda: servers.replica.cli("EXISTS", "vestibule:u:{alice}").strip() == "1", "replication")
+            end(servers.master)
+            assert await until(lambda: store.swap("alice", MB1A, MB1B, None)) is SWAPPED
+            assert servers.replica.cli("GET", "vestibule:u:{alice}").encode().startswith(MB1B[:7])
+            assert (await until(lambda: store.beat("front1", "a"))).store != before
 
 
 # --- Cluster ---

@@ -8,8 +8,7 @@ import pytest
 
 from director.stores import scripts
 from director.stores.scripts import Script
-
-from .servers import RedisServer
+from tests.integration.redis import RedisServer
 
 ALL = [value for value in vars(scripts).values() if isinstance(value, Script)]
 
