@@ -1,4 +1,7 @@
-"""The admin process: an HTTP address for the machines that watch the daemon, with no way to change anything."""
+"""The admin process: an HTTP address for the machines that watch the daemon.
+
+Nothing can be changed here, but by who has the token of `proxy.api`.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from types import FrameType
 
+from proxy.api import PREFIX, Api, Request, receive
 from proxy.counters import Counters, live_workers
 from proxy.metrics import CONTENT_TYPE, exposition
 from proxy.settings import AdminSettings, Network, Settings
@@ -33,6 +37,7 @@ MOST_CONNECTIONS = 32
 """Requests answered at the same time; more are closed unanswered."""
 
 PLAIN = "text/plain; charset=utf-8"
+JSON = "application/json"
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +49,7 @@ class Answer:
     status: int
     body: bytes
     content_type: str = PLAIN
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Allow": "GET, HEAD"})
 
 
 class Pages:
@@ -73,6 +79,8 @@ class Pages:
             f"Vestibule on {self._settings.node.name}",
             "",
             *self._workers(),
+            self._director(),
+            *self._backends(),
             "",
             *sorted(set(self._pages) - {"/"}),
         ]
@@ -86,6 +94,38 @@ class Pages:
                 f"heartbeat {max(0.0, now - heartbeat):.0f} s ago" if heartbeat else "not started"
             )
 
+    def _director(self) -> str:
+        slab, number = self._counters.director, self._counters.director.number
+        heartbeat = slab.number("director_heartbeat_seconds")
+        if not heartbeat:
+            return "director: not started"
+        store = "store is away" if number("director_store_away") else "store answers"
+        state = f"{number('director_workers'):.0f} workers, {number('director_nodes'):.0f} nodes, {store}"
+        split = number("users_on_two_backends")
+        return f"director: heartbeat {max(0.0, self._clock() - heartbeat):.0f} s ago, {state}" + (
+            f", {split:.0f} users on two backends" if split else ""
+        )
+
+    def _backends(self) -> Iterator[str]:
+        """The backends of the configuration, and how many others are in which state."""
+        number = self._counters.director.number
+        for (name,) in self._labels("director_sessions"):
+            words = [
+                word
+                for family in ("director_backend_standing", "director_backend_admin")
+                for word, backend in self._labels(family)
+                if backend == name and number(family, (word, backend))
+            ]
+            if words:
+                sessions = number("director_sessions", (name,))
+                yield f"backend {name}: {', '.join(words)}, {sessions:.0f} sessions"
+
+    def _labels(self, name: str) -> tuple[tuple[str, ...], ...]:
+        return next(family.values for family in self._counters.families if family.name == name)
+
+    def _has_director(self) -> bool:
+        return self._clock() - self._counters.director.number("director_heartbeat_seconds") <= HEARTBEAT_PATIENCE
+
     def _ailments(self) -> list[str]:
         """Workers that do not go round their loop."""
         alive = {slot for slot, _ in live_workers(self._counters, self._clock(), HEARTBEAT_PATIENCE)}
@@ -98,6 +138,7 @@ class Pages:
             "the daemon is being stopped": bool(self._counters.supervisor.number("draining")),
             "no worker takes connections": not any(slab.number("worker_accepting") for slab in alive),
             "no directory server answers": not any(slab.number("directory_up") for slab in alive),
+            "no director answers": not self._has_director(),
         }
         return [reason for reason, applies in reasons.items() if applies]
 
@@ -130,7 +171,7 @@ def serve_admin(settings: Settings, counters: Counters, listening: socket.socket
     listening = listening or open_admin_socket(settings.admin)
     if listening is None:
         return 0
-    _answer_until(stopped, _Server(listening, Pages(settings, counters), settings.admin.allow_from))
+    _answer_until(stopped, _Server(listening, Pages(settings, counters), settings.admin.allow_from, Api(settings)))
     return 0
 
 
@@ -150,11 +191,14 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, pages: Pages, allowed: tuple[Network, ...]) -> None:
+    def __init__(
+        self, listening: socket.socket, pages: Pages, allowed: tuple[Network, ...], api: Api | None = None
+    ) -> None:
         super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.pages = pages
+        self.api = api
         self._allowed = allowed
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
 
@@ -205,11 +249,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends the page."""
-        self._send(self.server.pages.answer(self.path))
+        self._send(self._ask_api() or self.server.pages.answer(self.path))
 
     def do_HEAD(self) -> None:
         """Sends the page's head."""
         self.do_GET()
+
+    def do_POST(self) -> None:
+        """Has an order carried out."""
+        answer = self._ask_api()
+        if answer is None:
+            self.send_error(405)
+        else:
+            self._send(answer)
+
+    def _ask_api(self) -> Answer | None:
+        """What the interface for programs answers, if it is meant."""
+        if self.server.api is None or not self.path.startswith(PREFIX):
+            return None
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, self._read_body)
+        reply = self.server.api.answer(request)
+        return Answer(reply.status, reply.body, JSON, reply.headers)
+
+    def _read_body(self, length: int) -> bytes:
+        return receive(self.connection, self.rfile.read(), length)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Says that the request was no good, without repeating any of it."""
@@ -224,7 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Cache-Control", "no-store")
-        self.send_header("Allow", "GET, HEAD")
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import tls
-from director import BackendSettings
+from director import Backend
 from ldapmap import Finding, check_directory
 from proxy.config import ConfigurationError, load, warnings
 from proxy.outgoing import directory_context, login_context
 from proxy.probe import Offered, ProbeFailure, Target, probe
+from proxy.routes import KnownShards, known_shards, look_at_shards
 from proxy.sections import BackendLoginSettings, ProtocolName
 from proxy.settings import Settings
 
@@ -51,8 +52,11 @@ def check_servers(settings: Settings) -> tuple[Finding, ...]:
     Raises CertificateFault for an authority file that `check_file` would have found.
     """
     findings = list(check_directory(settings.directory, directory_context(settings.directory)))
+    known = look_at_shards(settings)
+    findings += _shard_entries(settings, known)
     context = login_context(settings.backend_login)
-    places = [(backend, protocol) for backend in settings.backends for protocol in settings.protocols]
+    backends = [backend for shard in known.shards.all for backend in shard.backends]
+    places = [(backend, protocol) for backend in backends for protocol in settings.protocols]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for found in pool.map(lambda place: _backend(settings, context, *place), places):
             findings += found
@@ -87,8 +91,20 @@ def _unsafe(settings: Settings) -> Iterator[Finding]:
     login = settings.backend_login
     if login.tls != "off" and not login.verify:
         yield Finding("warning", "backend_login.verify", "backends are not verified: passwords can be read on the way")
-    if login.tls == "off" and not all(_is_near(backend.host) for backend in settings.backends):
+    hosts = {backend.host for shard in known_shards(settings).all for backend in shard.backends}
+    if login.tls == "off" and not all(map(_is_near, hosts)):
         yield Finding("warning", "backend_login.tls", "passwords and mail travel to the backends without TLS")
+
+
+def _shard_entries(settings: Settings, known: KnownShards) -> Iterator[Finding]:
+    """What the mirror says about the shards in the directory."""
+    place = "directory.shards"
+    if known.entries is not None:
+        yield Finding("ok", place, f"{known.entries} entries in the mirror")
+    elif settings.directory.shards.base:
+        yield Finding("warning", place, "no mirror of them can be read: only shards of the file are checked")
+    for fault in known.faults:
+        yield Finding("warning", f"{place} {fault.shard}", f"the entry is not used as it is: {fault.text}")
 
 
 def _is_near(host: str) -> bool:
@@ -98,9 +114,7 @@ def _is_near(host: str) -> bool:
         return False
 
 
-def _backend(
-    settings: Settings, context: ssl.SSLContext, backend: BackendSettings, protocol: ProtocolName
-) -> list[Finding]:
+def _backend(settings: Settings, context: ssl.SSLContext, backend: Backend, protocol: ProtocolName) -> list[Finding]:
     login = settings.backend_login
     port = settings.backend_port(backend.ports, protocol)
     subject = f"{backend.name} {protocol}"

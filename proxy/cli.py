@@ -1,4 +1,4 @@
-"""The command line: `vestibule serve|check-config|route|directory`.
+"""The command line: `vestibule serve|check-config|route|directory|backends|who|move|…`.
 
 Exit codes: 0 done, 1 refused or not found, 2 bad usage or configuration.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from proxy import directory_commands
+from proxy import director_commands, directory_commands
 from proxy.checks import check_file, check_servers
 from proxy.config import ConfigurationError, load
 from proxy.explain import explain
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     route.add_argument("--protocol", choices=("imap", "pop3", "managesieve"), help="default: the first one configured")
     text = "Look into the directory and its mirror."
     directory_commands.add_commands(commands.add_parser("directory", help=text, description=text), listing)
+    director_commands.add_commands(commands, listing)
     return parser
 
 
@@ -93,4 +94,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check-config": _check_config,
     "route": _route,
     "directory": directory_commands.run,
+    **dict.fromkeys(director_commands.COMMANDS, director_commands.run),
 }

@@ -22,7 +22,7 @@ LARGEST_FILE = 1024 * 1024
 LONGEST_SECRET = 1024
 """Bytes of a password in a file."""
 
-_SECRET_KEYS = ("password_file", "secret_file")
+_SECRET_KEYS = ("password_file", "secret_file", "token_file")
 
 
 class ConfigurationError(Exception):

@@ -1,8 +1,8 @@
 """Metrics as plain numbers in one memory that all processes share: whoever counts writes its own part, anybody reads.
 
 The memory is an anonymous shared mapping made before the fork. It has one slab for each worker, one for the mirror's
-process and one for the supervisor, all of the same layout, which a table of families fixes when the daemon starts. A
-slab has one writer at a time, so counting takes no lock; what a dead worker has counted stays.
+process, one for the director and one for the supervisor, all of the same layout, which a table of families fixes when
+the daemon starts. A slab has one writer at a time, so counting takes no lock; what a dead worker has counted stays.
 """
 
 from __future__ import annotations
@@ -160,6 +160,11 @@ class Slab:
         self._check(name, Kind.GAUGE, Kind.STATE, Kind.FACT)
         return Gauge(self.real, self._layout.index(name, labels))
 
+    def gauges(self, name: str, *labels: str) -> Mapping[str, Gauge]:
+        """The gauges `name` whose label values begin with these, by the value of the label that follows."""
+        fitting = [values for values in self._layout.families[name].values if values[:-1] == labels]
+        return {values[-1]: self.gauge(name, *values) for values in fitting}
+
     def histogram(self, name: str, *labels: str) -> Histogram:
         """The histogram `name`; raises KeyError when the table has no such series."""
         self._check(name, Kind.HISTOGRAM)
@@ -189,7 +194,7 @@ class Counters:
     def __init__(self, families: Iterable[Family], workers: int) -> None:
         self._layout = Layout(families)
         size = -(-max(self._layout.cells * CELL, 1) // CACHE_LINE) * CACHE_LINE
-        whole = size * (workers + 2)
+        whole = size * (workers + 3)
         view = memoryview(mmap.mmap(-1, whole))
         parts = (view[start : start + size] for start in range(0, whole, size))
         self._slabs = tuple(Slab(self._layout, part) for part in parts)
@@ -202,11 +207,16 @@ class Counters:
     @property
     def workers(self) -> Sequence[Slab]:
         """The slabs of the workers, by slot."""
-        return self._slabs[:-2]
+        return self._slabs[:-3]
 
     @property
     def mirror(self) -> Slab:
         """The slab of the process that keeps the mirror."""
+        return self._slabs[-3]
+
+    @property
+    def director(self) -> Slab:
+        """The director's slab."""
         return self._slabs[-2]
 
     @property

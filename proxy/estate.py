@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from proxy.settings import Settings
 class Estate:
     """Made once by the supervisor.
 
+    `life` names this life of the node: another for each start of the daemon, and the same for all its processes.
     `sockets` has one tuple for each worker's slot, in the order of the listeners. `contexts` are those of the
     listeners; made before the fork, they have the same ticket keys in all workers, so that each resumes the others' TLS
     sessions.
     """
 
     settings: Settings
+    life: str
     counters: Counters
     sink: Sink
     sockets: tuple[tuple[socket.socket, ...], ...]
@@ -59,7 +62,8 @@ def prepare(settings: Settings, sink: Sink) -> Estate:
     note_expiry(counters, pairs)
     slots = range(settings.node.worker_count)
     sockets = tuple(tuple(bind(listener) for listener in settings.listener) for _ in slots)
-    return Estate(settings, counters, sink, sockets, contexts, _memory(settings))
+    life = f"{settings.node.name}/{os.urandom(4).hex()}"
+    return Estate(settings, life, counters, sink, sockets, contexts, _memory(settings))
 
 
 def _memory(settings: Settings) -> Memory | None:

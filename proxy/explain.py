@@ -1,28 +1,27 @@
 """Why a user is sent where: every step from the typed name to what a backend would be told, without logging in.
 
-The directory is really asked. The director is a fresh one, so it takes every backend for usable and knows nothing of
-assignments that the running daemon keeps.
+The directory is really asked. The director is not: where a user goes is told as far as the configuration says, with
+every backend up and nobody assigned anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Mapping
 
-from director import Backend, Candidate, Decision, Director, NoBackend, NoShard, Shards, Why
+from director import Backend, Decision, DirectorError, Why, decide
 from ldapmap import Directory, DirectoryError, Entry
 from proxy.explanation import Explanation, Step
 from proxy.lookup import entry_steps, open_for_commands
+from proxy.routes import known_shards
 from proxy.sections import ProtocolName
 from proxy.settings import Settings
 
+#: The two other reasons are those of the running director.
 _REASONS: Mapping[Why, str] = {
-    "sticky": "the user is there already",
     "preferred": "the entry prefers it",
     "priority": "it alone has the best priority",
     "hash": "drawn by the user's name among those of the best priority",
-    "failover": "those that come first are down",
 }
 _TLS_WORDS = {"implicit": "TLS from the first byte", "starttls": "STARTTLS", "off": "no TLS"}
 _FORWARDING = {"imap": "IMAP ID, if it offers ID", "pop3": "XCLIENT, if it offers that"}
@@ -36,13 +35,12 @@ def explain(settings: Settings, typed: str, protocol: ProtocolName | None = None
     try:
         entry = asyncio.run(_find(directory, typed))
         steps += entry_steps(entry)
-        director = Director(settings.director, Shards(settings.shard), time.monotonic)
-        decision = director.explain(entry.user, entry.shard, entry.preferred)
+        decision = decide(entry.user, entry.shard, entry.preferred, known_shards(settings))
         steps += _decision_steps(decision)
-        steps += _login_steps(settings, entry, _chosen(decision), protocol or settings.protocols[0])
+        steps += _login_steps(settings, entry, decision.chosen, protocol or settings.protocols[0])
     except DirectoryError as error:
         return Explanation(typed, False, (*steps, ("refused", f"{type(error).__name__}: {error.reason}")))
-    except (NoShard, NoBackend) as error:
+    except DirectorError as error:
         return Explanation(typed, False, (*steps, ("refused", str(error))))
     return Explanation(typed, True, tuple(steps))
 
@@ -57,21 +55,10 @@ async def _find(directory: Directory, typed: str) -> Entry:
 
 def _decision_steps(decision: Decision) -> Iterator[Step]:
     yield "shard", decision.shard
-    for position, candidate in enumerate(decision.candidates, 1):
-        yield f"candidate {position}", _candidate_words(candidate)
-    if decision.chosen is not None and decision.why is not None:
-        yield "choice", f"{decision.chosen.name}: {_REASONS[decision.why]}"
-
-
-def _candidate_words(candidate: Candidate) -> str:
-    backend = candidate.backend
-    return f"{backend.name} ({candidate.state}), priority {backend.priority}, weight {backend.weight}"
-
-
-def _chosen(decision: Decision) -> Backend:
-    if decision.chosen is None:
-        raise NoBackend(decision.shard)
-    return decision.chosen
+    for position, backend in enumerate(decision.candidates, 1):
+        yield f"candidate {position}", f"{backend.name}, priority {backend.priority}, weight {backend.weight}"
+    yield "choice", f"{decision.chosen.name}: {_REASONS[decision.why]}"
+    yield "not asked here", "what is down and where the user is now; `vestibule explain` asks the running director"
 
 
 def _login_steps(settings: Settings, entry: Entry, backend: Backend, protocol: ProtocolName) -> Iterator[Step]:

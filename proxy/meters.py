@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Container, Mapping
+from typing import Any
+
+from director import ADMIN_STATES, STANDINGS, STORE_OPERATIONS, GateWord, StoreOperation, StoreState
 from ldapmap import (
     OPERATIONS,
     OUTCOMES,
@@ -15,13 +20,13 @@ from ldapmap import (
     ServerStatus,
     Source,
 )
-from proxy.counters import Slab
-from proxy.families import PHASES
+from proxy.counters import Gauge, Slab
+from proxy.families import OTHER, PHASES, PROBE_OUTCOMES
 from proxy.relay import Meter
 
 
 class Meters:
-    """What the sessions of one protocol count.
+    """What the sessions of one protocol count; backends that the configuration does not name count as another.
 
     `connection`, `to_client` and `to_backend` take an amount; `phase` has, for every step of a login, what takes its
     seconds.
@@ -35,9 +40,10 @@ class Meters:
         self.to_backend: Meter = slab.counter("relayed_bytes_total", protocol, "to_backend").add
         self._logins = slab.counters("logins_total", protocol)
         self.phase = {phase: slab.histogram("login_phase_seconds", protocol, phase).observe for phase in PHASES}
-        self._connects = {name: slab.counters("backend_connects_total", name) for name in backends}
-        self._own = {name: slab.counters("backend_logins_total", name) for name in backends}
-        self._untrusted = {name: slab.counter("backend_untrusted_total", name) for name in backends}
+        known = (*backends, OTHER)
+        self._connects = {name: slab.counters("backend_connects_total", name) for name in known}
+        self._own = {name: slab.counters("backend_logins_total", name) for name in known}
+        self._untrusted = {name: slab.counter("backend_untrusted_total", name) for name in known}
 
     def login(self, outcome: str) -> None:
         """A login attempt came to `outcome`: "ok" or the value of a failure kind."""
@@ -45,15 +51,15 @@ class Meters:
 
     def backend_connect(self, backend: str, outcome: str) -> None:
         """A connection to a backend was greeted, or not."""
-        self._connects[backend][outcome].add()
+        self._connects.get(backend, self._connects[OTHER])[outcome].add()
 
     def backend_login(self, backend: str, outcome: str) -> None:
         """A backend has answered a login, or not."""
-        self._own[backend][outcome].add()
+        self._own.get(backend, self._own[OTHER])[outcome].add()
 
     def untrusted(self, backend: str) -> None:
         """A backend was not told, or does not believe, where the client is."""
-        self._untrusted[backend].add()
+        self._untrusted.get(backend, self._untrusted[OTHER]).add()
 
 
 class DirectoryMeters:
@@ -148,3 +154,97 @@ class MirrorMeters:
         for counter, value, before in zip(self._counters, counted, self._counted, strict=True):
             counter(value - before)
         self._counted = counted
+
+
+class DirectorMeters:
+    """What the director counts (`director.Meters`), and its state, in its process's slab."""
+
+    _GAUGES = (
+        ("sessions", "director_sessions"),
+        ("users", "director_users"),
+        ("moving", "director_moving"),
+    )
+    _STATES = (
+        ("standing", "director_backend_standing", STANDINGS),
+        ("admin", "director_backend_admin", ADMIN_STATES),
+    )
+    _COUNTERS = (
+        ("ejections", "director_ejections_total"),
+        ("assigns", "director_assigns_total"),
+        ("refusals", "director_refusals_total"),
+        ("moves", "director_moves_total"),
+        ("kicks", "director_kicks_total"),
+        ("limits", "director_limits_total"),
+    )
+    _NUMBERS = (("split", "users_on_two_backends"), ("unsure", "users_unsure"), ("nodes", "director_nodes"))
+
+    def __init__(self, slab: Slab) -> None:
+        self._asked = {answered: slab.counters("director_store_operations_total", word) for answered, word in _ANSWERED}
+        self._seconds = {each: slab.histogram("director_store_seconds", each).observe for each in STORE_OPERATIONS}
+        self._probes = {good: slab.counters("director_probes_total", word) for good, word in _GOOD}
+        self._words = slab.counters("director_gate_answers_total")
+        self.assigned = slab.histogram("director_assign_seconds").observe
+        self.lagged = slab.histogram("director_loop_lag_seconds").observe
+        self._heartbeat = slab.gauge("director_heartbeat_seconds")
+        self._workers = slab.gauge("director_workers")
+        self._away = slab.gauge("director_store_away")
+        self._reached = slab.gauges("director_backend_reached")
+        self._gauges = [(key, slab.gauges(name)) for key, name in self._GAUGES]
+        self._states = [(key, word, slab.gauges(name, word)) for key, name, words in self._STATES for word in words]
+        self._numbers = [(key, slab.gauge(name)) for key, name in self._NUMBERS]
+        self._counters = [(key, slab.counters(name)) for key, name in self._COUNTERS]
+        self._counted: Counter[tuple[str, str]] = Counter()
+
+    def store(self, operation: StoreOperation, answered: bool, seconds: float) -> None:
+        """The store was asked; one in memory, which takes no time, is not measured."""
+        self._asked[answered][operation].add()
+        if seconds:
+            self._seconds[operation](seconds)
+
+    def probed(self, backend: str, good: bool) -> None:
+        """A backend was probed."""
+        probes = self._probes[good]
+        probes.get(backend, probes[OTHER]).add()
+
+    def gate(self, word: GateWord) -> None:
+        """The sync gate was asked."""
+        self._words[word].add()
+
+    def show(self, figures: Mapping[str, Any], store: StoreState, workers: int, now: float) -> None:
+        """Set the gauges, and count what has happened since the last time. `now` is on the machine's monotonic clock.
+
+        `figures` are those of `director.figures`.
+        """
+        self._heartbeat.set(now)
+        self._workers.set(workers)
+        self._away.set(store.away)
+        for key, number in self._numbers:
+            number.set(figures[key])
+        for key, gauges in self._gauges:
+            _set(gauges, figures[key])
+        for key, word, gauges in self._states:
+            _set(gauges, {backend: 1 for backend, state in figures[key].items() if state == word})
+        _set(self._reached, {backend: 1 for backend, view in figures["view"].items() if view == "up"})
+        for key, counters in self._counters:
+            for label, count in _folded(figures[key], counters).items():
+                counters[label].add(max(0, count - self._counted[key, label]))  # old jobs are forgotten
+                self._counted[key, label] = count
+
+
+_ANSWERED = ((True, "ok"), (False, "away"))
+_GOOD = tuple(zip((True, False), PROBE_OUTCOMES, strict=True))
+
+
+def _set(gauges: Mapping[str, Gauge], figures: Mapping[str, int]) -> None:
+    """All of them; those that have no figure are 0."""
+    folded = _folded(figures, gauges)
+    for label, gauge in gauges.items():
+        gauge.set(folded[label])
+
+
+def _folded(figures: Mapping[str, int], known: Container[str]) -> Counter[str]:
+    """The figures by the labels that there are; all that are not known as one other."""
+    folded: Counter[str] = Counter()
+    for label, figure in figures.items():
+        folded[label if label in known else OTHER] += figure
+    return folded

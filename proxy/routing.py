@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from director import BACKEND_DOWN, Backend, Director, DirectorError, Lease
+from director import Client, DirectorError, Lease, Limited
 from ldapmap import Entry
 from proxy.backends import Backends, Ends, Link
 from proxy.meters import Meters
@@ -19,17 +19,24 @@ from proxy.sections import BackendLoginSettings
 from proxy.settings import ProtocolName, Settings
 
 
+class _TakenBack(Exception):
+    """The director wants the lease back before the login has come to its end."""
+
+
 class Route:
-    """One session's way to a backend, and its lease there; `revoke` is called when the director takes that back."""
+    """One session's way to a backend, and its lease there; `session` is told when the director takes that back.
+
+    Whoever is told passes it on by `kicked` for as long as the login is under way.
+    """
 
     __slots__ = (
+        "_attempt",
         "_backends",
         "_director",
         "_meters",
         "_protocol",
         "_record",
-        "_revoke",
-        "_revoked_for",
+        "_session",
         "_settings",
         "lease",
     )
@@ -37,12 +44,12 @@ class Route:
     def __init__(
         self,
         settings: Settings,
-        director: Director,
+        director: Client,
         backends: Backends,
         protocol: ProtocolName,
         meters: Meters,
         record: Record,
-        revoke: Callable[[str], None],
+        session: Callable[[str, bool], None],
     ) -> None:
         self._settings = settings
         self._director = director
@@ -50,54 +57,90 @@ class Route:
         self._protocol: ProtocolName = protocol
         self._meters = meters
         self._record = record
-        self._revoke = revoke
-        self._revoked_for = ""
+        self._session = session
+        self._attempt: asyncio.Timeout | None = None
         self.lease: Lease | None = None
 
-    def revoked(self, reason: str) -> None:
-        """The director has taken the lease back; a login under way finds out when it comes to its end."""
-        self._revoked_for = reason
+    def kicked(self) -> None:
+        """The director has taken the lease back: what is under way at that backend ends at once."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.reschedule(0.0)  # a time that has passed
 
     async def reach(self, entry: Entry, order: Order, ends: Ends, until: float) -> Link:
         """A login at the backend the director names; what may pass is tried again while there is time.
 
-        Raises `Failure` of the last try. The lease is held when this returns, and not when it raises.
+        Raises `Failure` of the last try. The lease is held when this returns, and not when it raises. A try that ends
+        because the director takes the lease back is none: the client has heard nothing, and waits for the next.
         """
-        timeouts, failed = self._settings.timeouts, None
-        for left in range(timeouts.retries, -1, -1):
-            lease = await self._assign(entry)
+        timeouts, failed = self._settings.timeouts, ""
+        left = timeouts.retries
+        while True:
+            lease = await self._assign(entry, failed)
+            pause = timeouts.retry_pause if lease.backend.name == failed else 0.0
+            failed = ""
             try:
-                if lease.backend == failed:
-                    await asyncio.sleep(timeouts.retry_pause)
-                return await self._log_in(lease.backend, order, ends, until)
+                return await self._attempt_at(lease, order, ends, until, pause)
+            except _TakenBack:
+                self.give_back()
+                if self._backends.now() >= until:
+                    raise Failure(Kind.NO_BACKEND, lease.kicked) from None
             except Failure as failure:
-                self.give_back(failure)
+                self.give_back()
                 late = self._backends.now() + timeouts.retry_pause >= until
                 if failure.kind not in RETRYABLE or not left or late:
                     raise
-                failed = lease.backend
-        raise AssertionError("the last try returns or raises")
+                left -= 1
+                failed = lease.backend.name
 
-    def give_back(self, failure: Failure | None = None) -> None:
-        """Release the lease; a failure that a healthy backend would not have had is told to the director."""
+    def give_back(self) -> None:
+        """Release the lease, if there is one."""
         lease, self.lease = self.lease, None
-        if lease is None:
-            return
-        self._director.release(lease)
-        if failure is not None and failure.kind in UNHEALTHY:
-            self._director.report_failure(lease)
+        if lease is not None:
+            self._director.release(lease)
 
-    async def _assign(self, entry: Entry) -> Lease:
+    async def _assign(self, entry: Entry, failed: str) -> Lease:
+        record = self._record
         try:
-            lease = await self._director.assign(entry.user, entry.shard, entry.preferred, self._revoke)
+            lease = await self._director.assign(
+                entry.user,
+                entry.shard,
+                entry.preferred,
+                address=record.client[0],
+                protocol=self._protocol,
+                session=record.session,
+                failed=failed,
+                on_kick=self._session,
+            )
+        except Limited as error:
+            raise Failure(Kind.LIMIT, str(error)) from None
         except DirectorError as error:
             raise Failure(Kind.NO_BACKEND, str(error)) from None
-        self.lease, self._revoked_for = lease, ""
-        self._record.shard, self._record.backend = lease.shard, lease.backend.name
+        self.lease = lease
+        record.shard, record.backend = lease.shard, lease.backend.name
         return lease
 
-    async def _log_in(self, backend: Backend, order: Order, ends: Ends, until: float) -> Link:
-        began = self._backends.now()
+    async def _attempt_at(self, lease: Lease, order: Order, ends: Ends, until: float, pause: float) -> Link:
+        """One try, after a pause; raises _TakenBack as soon as the director wants the lease back."""
+        try:
+            async with asyncio.timeout(None) as self._attempt:
+                if lease.kicked:  # before it had come to us
+                    raise _TakenBack
+                if pause:
+                    await asyncio.sleep(pause)
+                link = await self._log_in(lease, order, ends, until)
+        except TimeoutError:
+            raise _TakenBack from None
+        finally:
+            self._attempt = None
+        if lease.kicked:  # while the last answer came: the user may have sessions elsewhere by now
+            link.channel.close()
+            raise _TakenBack
+        self._director.report(lease, "login", ok=True)
+        return link
+
+    async def _log_in(self, lease: Lease, order: Order, ends: Ends, until: float) -> Link:
+        began, backend = self._backends.now(), lease.backend
         greeted = False
 
         def connected() -> None:
@@ -110,22 +153,14 @@ class Route:
         except Failure as failure:
             count = self._meters.backend_login if greeted else self._meters.backend_connect
             count(backend.name, failure.kind.value)
+            if failure.kind in UNHEALTHY:
+                self._director.report(lease, "login" if greeted else "connect", ok=False)
             raise
         self._record.passed("backend_login", began)
         self._meters.backend_login(backend.name, "ok")
         if order.origin is not None and not link.forwarded:
             self._meters.untrusted(backend.name)
-        self._confirm(link)
         return link
-
-    def _confirm(self, link: Link) -> None:
-        """The lease must still be ours: otherwise the user may have sessions elsewhere by now."""
-        if self._revoked_for:
-            link.channel.close()
-            kind = Kind.BACKEND_CONNECT if self._revoked_for == BACKEND_DOWN else Kind.NO_BACKEND
-            raise Failure(kind, self._revoked_for)
-        if self.lease is not None:
-            self._director.report_success(self.lease)
 
 
 def order(recognised: Recognised, credentials: Credentials, login: BackendLoginSettings, origin: Origin) -> Order:

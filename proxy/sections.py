@@ -359,6 +359,13 @@ class AdminSettings:
     allow_from: tuple[Network, ...] = field(
         default=(), metadata=_doc("Networks that may ask; this machine always may.")
     )
+    api_token_file: Path | None = field(
+        default=None,
+        metadata=_doc(
+            "File with the token, 16 bytes or more, that lets programs ask and order the director below /api/; read at "
+            "each request; not set: there is no /api/."
+        ),
+    )
 
     @property
     def endpoint(self) -> tuple[str, int] | None:

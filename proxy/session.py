@@ -11,14 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from director import Director, Lease
+from director import Client, Lease
+from ldapmap import InvalidName, canonical
 from proxy.backends import Backends, Link
 from proxy.channel import Channel, Upgrade
 from proxy.dispatcher import Dispatcher
 from proxy.farewell import PATIENCE, QUIET
 from proxy.log import SessionLog
 from proxy.meters import Meters
-from proxy.protocols.credentials import Attempt, judge
+from proxy.protocols.credentials import Attempt, Credentials, judge
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.imap import responses as imap
 from proxy.protocols.imap.preauth import ImapPreauth
@@ -29,7 +30,7 @@ from proxy.protocols.pop3.preauth import Pop3Preauth
 from proxy.protocols.preauth import Ended, Offer, Preauth
 from proxy.protocols.proxyheader import BadHeader, read_header
 from proxy.protocols.wire import EndOfStream, Expired, ShuttingDown, TlsFailure, WireFailure
-from proxy.recognition import Recognition, within
+from proxy.recognition import Recognition, identify, within
 from proxy.record import Record
 from proxy.relay import End, Relay
 from proxy.routing import Route, order
@@ -54,6 +55,10 @@ _DELAYED = frozenset(
 _logger = logging.getLogger("vestibule.session")
 
 
+class _ShutOut(Exception):
+    """The director wants no connection from the client's address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What all sessions of a worker use."""
@@ -61,7 +66,7 @@ class Services:
     settings: Settings
     dispatcher: Dispatcher
     recognition: Recognition
-    director: Director
+    director: Client
     backends: Backends
     log: SessionLog
 
@@ -131,7 +136,7 @@ class Session:
         self._record = Record(session_id, protocol, peer, door.meters, now)
         self._lease: Lease | None = None
         self._route: Route | None = Route(
-            services.settings, services.director, services.backends, protocol, door.meters, self._record, self.revoked
+            services.settings, services.director, services.backends, protocol, door.meters, self._record, self._kicked
         )
         self._client = Channel(services.dispatcher, sock, deadline=now() + services.settings.timeouts.login)
         self._client.on_gone = self._gone
@@ -172,6 +177,8 @@ class Session:
             await self._bye(Kind.SHUTDOWN)
         except (TlsFailure, BadHeader) as failure:
             self._record.failure, self._record.detail = Kind.BAD_INPUT, str(failure)
+        except _ShutOut:
+            self._record.failure, self._record.detail = Kind.LIMIT, "too many connections from this address"
         except Exception:
             _logger.exception("session %s ended by an error of ours", self._record.session)
             await self._bye(Kind.INTERNAL)
@@ -193,6 +200,8 @@ class Session:
             self._where.believe_header(proxied)
             client.secure = client.secure or proxied.tls
             record.passed("proxy_header", record.started)
+            if not self._services.director.connected(record.client[0]):
+                raise _ShutOut
         if listener.allow_from and not within(record.client[0], listener.allow_from):
             raise BadHeader("a client from a network that is not allowed")
         client.deadline = record.started + timeouts.login
@@ -223,26 +232,51 @@ class Session:
 
     async def _try(self, preauth: Preauth, attempt: Attempt, began: float) -> Link | None:
         """One attempt; a failure is told to the client, who may try again."""
-        self.busy = True
+        name, director, record = "", self._services.director, self._record
         try:
             hop, preauth.hop = preauth.hop, None
             self._where.believe_hop(hop)
-            link = await self._open(attempt, began + self._services.settings.timeouts.login_budget)
+            credentials = judge(attempt)
+            name = self._spelling(credentials)
+            began = await self._sit_out(name, began)
+            self.busy = True
+            link = await self._open(credentials, began + self._services.settings.timeouts.login_budget)
         except Failure as failure:
-            await self._refuse(preauth, failure, attempt.mechanism, began)
+            await self._refuse(preauth, failure, attempt.mechanism, name, began)
             return None
+        except Expired:
+            raise
         except Exception:
-            _logger.exception("session %s: a login failed by an error of ours", self._record.session)
-            await self._refuse(preauth, Failure(Kind.INTERNAL), attempt.mechanism, began)
+            _logger.exception("session %s: a login failed by an error of ours", record.session)
+            await self._refuse(preauth, Failure(Kind.INTERNAL), attempt.mechanism, name, began)
             return None
-        self._record.passed("total", began)
-        self._record.succeeded()
+        director.passed(name, record.client[0])
+        record.passed("total", began)
+        record.succeeded()
         return link
 
-    async def _open(self, attempt: Attempt, until: float) -> Link:
-        """Credentials, the directory, the director, a backend. The password goes out of scope when this returns."""
+    def _spelling(self, credentials: Credentials) -> str:
+        """By what name failures are counted: the one that would be searched for; "" for all that cannot be names."""
+        settings = self._services.settings
+        try:
+            typed = identify(credentials, self._client.certificate_user, settings.auth).name
+            return canonical(typed, settings.directory.names)
+        except InvalidName:
+            return ""
+
+    async def _sit_out(self, name: str, began: float) -> float:
+        """Wait while failed logins stand against this one, holding nothing but the connection; the time afterwards."""
+        client, director, now = self._client, self._services.director, self._services.dispatcher.now
+        while wait := await director.attempt(name, self._record.client[0]):
+            await asyncio.sleep(max(min(wait, client.deadline - now()), 0))
+            began = now()
+            if began >= client.deadline:
+                raise Expired
+        return began
+
+    async def _open(self, credentials: Credentials, until: float) -> Link:
+        """The directory, the director, a backend."""
         began = self._services.dispatcher.now()
-        credentials = judge(attempt)
         record, route, recognition = self._record, self._route, self._services.recognition
         ends = self._where.ends(self._client.sock)
         assert route is not None  # noqa: S101  (it is given up with the login)
@@ -266,13 +300,18 @@ class Session:
                 raise
             return await route.reach(fresh, login, ends, until)
 
-    async def _refuse(self, preauth: Preauth, failure: Failure, mechanism: str, began: float) -> None:
-        """Tell the client why. A wrong password is answered late; meanwhile the session holds nothing but itself."""
+    async def _refuse(self, preauth: Preauth, failure: Failure, mechanism: str, name: str, began: float) -> None:
+        """Tell the client why. A wrong password is answered late; meanwhile the session holds nothing but itself.
+
+        The time counts from when the attempt began: how long the directory took for it tells nothing.
+        """
         self._record.failed(failure)
         self.busy = False
         if failure.kind in _DELAYED:
-            wait = began + self._services.settings.auth.failure_delay - self._services.dispatcher.now()
-            await asyncio.sleep(max(wait, 0))
+            delay = self._services.settings.auth.failure_delay
+            if failure.kind is Kind.BAD_CREDENTIALS:
+                delay = max(delay, await self._services.director.failed(name, self._record.client[0]))
+            await asyncio.sleep(max(began + delay - self._services.dispatcher.now(), 0))
         await preauth.refuse(failure, mechanism)
 
     def _splice(self, link: Link) -> None:
@@ -301,25 +340,33 @@ class Session:
     def ended(self, relay: Relay, closed_by: str) -> None:
         self._leave(closed_by)
 
+    def _kicked(self, reason: str, now: bool) -> None:
+        """The director wants the session to end; a login that is under way goes on where the director says next."""
+        if self._relay is None:
+            if self._route is not None:
+                self._route.kicked()
+        elif now:
+            self.revoked(reason)
+        else:
+            self.dismiss(reason, Kind.MOVED)
+
     def revoked(self, reason: str) -> None:
-        """The director gives the user to another backend: nothing may go on at the old one, not for a moment.
+        """The user may be at another backend already: nothing may go on at the old one, not for a moment.
 
         The client hears why if it happens to be between two responses.
         """
         if self._relay is not None:
-            self._end_quietly(self._relay, reason, 0.0, 0.0)
-        elif self._route is not None:
-            self._route.revoked(reason)
+            self._end_quietly(self._relay, reason, Kind.MOVED, 0.0, 0.0)
 
-    def dismiss(self, reason: str) -> None:
+    def dismiss(self, reason: str, kind: Kind = Kind.SHUTDOWN) -> None:
         """Close the session between two responses, with a farewell, or else in `PATIENCE` seconds; a login at once."""
         if self._relay is not None:
-            self._end_quietly(self._relay, reason, QUIET, PATIENCE)
+            self._end_quietly(self._relay, reason, kind, QUIET, PATIENCE)
         else:
             self.kick(reason)
 
-    def _end_quietly(self, relay: Relay, reason: str, quiet: float, patience: float) -> None:
-        words = _FAREWELLS[self._record.protocol](Kind.SHUTDOWN)
+    def _end_quietly(self, relay: Relay, reason: str, kind: Kind, quiet: float, patience: float) -> None:
+        words = _FAREWELLS[self._record.protocol](kind)
         relay.end_quietly(reason, words, quiet, self._services.dispatcher.now() + patience)
 
     def kick(self, reason: str, kind: Kind = Kind.SHUTDOWN) -> None:

@@ -73,7 +73,11 @@ class Settings:
     )
     timeouts: Timeouts = field(default_factory=Timeouts, metadata={"doc": "How long each step may take."})
     shard: tuple[ShardSettings, ...] = field(
-        metadata={"doc": "The servers, in groups that hold the mail of the same users.", "at_least": 1}
+        default=(),
+        metadata={
+            "doc": "The servers, in groups that hold the mail of the same users. At least one is needed, unless "
+            "directory.shards says where more are found."
+        },
     )
     director: DirectorSettings = field(
         default_factory=DirectorSettings,
@@ -116,9 +120,12 @@ class Settings:
 
     def faults(self) -> Faults:
         """Rules over several sections."""
+        if not self.shard and not self.directory.shards.base:
+            yield "shard", "missing; add a [[shard]] with the servers, or name their entries in [directory.shards]"
         yield from self._certificate_faults()
         yield from self._mechanism_faults()
         yield from self._passthrough_faults()
+        yield from self._probe_faults()
         yield from self._repeated_names()
         yield from self._loops()
 
@@ -149,6 +156,16 @@ class Settings:
             if auth == "passthrough":
                 remedy = 'set auth = "bind", or mode = "password" in [backend_login]'
                 yield key, f'"passthrough" with a master user would let anybody in; {remedy}'
+
+    def _probe_faults(self) -> Faults:
+        """The probe that logs in does so as users do: with a password of its own, or by the master user."""
+        health, key = self.director.health, "director.health.probe_password_file"
+        if health.probe != "login" and health.probe_password_file is not None:
+            yield key, 'there is a password that no probe would use; set probe = "login", or remove it'
+        elif health.probe == "login" and self.backend_login.mode == "master" and health.probe_password_file is not None:
+            yield key, "the master user of [backend_login] logs in for probe_user; remove it"
+        elif health.probe == "login" and self.backend_login.mode != "master" and health.probe_password_file is None:
+            yield key, 'missing; probe = "login" needs the file with the password of probe_user'
 
     def _repeated_names(self) -> Faults:
         seen: dict[tuple[str, int], int] = {}

@@ -18,7 +18,9 @@ import tls
 from proxy import control, privileges
 from proxy.admin import open_admin_socket, serve_admin
 from proxy.counters import Slab
+from proxy.directing import make_state_file, run_director
 from proxy.estate import Estate, note_expiry, prepare, read_certificates
+from proxy.localsockets import LocalSockets, open_local_sockets
 from proxy.log import open_sink, set_up_messages
 from proxy.mirroring import make_folder, run_mirror
 from proxy.notify import notify
@@ -29,6 +31,8 @@ from proxy.worker import run_worker
 _BACKOFF = 1.0
 #: Seconds beyond `timeouts.drain` after which a worker that still runs is killed.
 _GRACE = 10.0
+#: Seconds that the director has when nobody else is left.
+_LAST_GRACE = 3.0
 
 _logger = logging.getLogger("vestibule.supervisor")
 
@@ -36,7 +40,7 @@ _logger = logging.getLogger("vestibule.supervisor")
 @dataclass(slots=True)
 class Child:
     """A process of ours; `restarts` is the metric that counts its deaths, `slab` what it counts in. Only workers have a
-    `line`: others take no orders."""
+    `line`: others take no orders. The one that is `last` serves all others, and ends after them."""
 
     name: str
     restarts: str
@@ -45,18 +49,20 @@ class Child:
     pid: int
     began: float
     line: socket.socket | None = None
+    last: bool = False
 
 
 class Supervisor:
     """The children, and what is done when something happens to them or to us."""
 
-    def __init__(self, estate: Estate) -> None:
+    def __init__(self, estate: Estate, local: LocalSockets) -> None:
         self._estate = estate
+        self._local = local
         self._children: dict[int, Child] = {}
         self._waiting: list[tuple[float, Callable[[], Child]]] = []
         self._unready: set[socket.socket] = set()
         self._announced = False
-        self._stopping = False
+        self._stopping = self._last_told = False
         self._kill_at = float("inf")
         self._admin_socket = open_admin_socket(estate.settings.admin)
         self._signals, wakeup = socket.socketpair()
@@ -69,6 +75,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until told to stop and the last child has ended; the exit status."""
+        self._adopt(self._start_director())
         for slot in range(len(self._estate.sockets)):
             self._adopt(self._start_worker(slot))
         if self._estate.settings.mirror_path is not None:
@@ -80,6 +87,7 @@ class Supervisor:
             self._wait()
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
+        self._local.remove()
         return 0
 
     def _wait(self) -> None:
@@ -94,9 +102,11 @@ class Supervisor:
                 self._hear(line)
         self._reap()
         self._start_due()
+        if self._stopping and not self._last_told and all(child.last for child in self._children.values()):
+            self._stop_last()
         if time.monotonic() >= self._kill_at:
             self._kill_at = float("inf")
-            self._signal_children(signal.SIGKILL)
+            self._signal_children(signal.SIGKILL, last=self._last_told)
 
     def _handle_signals(self) -> None:
         with suppress(BlockingIOError):
@@ -121,13 +131,23 @@ class Supervisor:
 
     def _start_worker(self, slot: int) -> Child:
         ours, theirs = socket.socketpair()
-        pid = self._fork(lambda: run_worker(self._estate, slot, theirs), keep=theirs)
+
+        def life() -> None:
+            ours.close()  # or it would never see that we are gone
+            run_worker(self._estate, slot, theirs)
+
+        pid = self._fork(life, keep=theirs)
         theirs.close()
         self._unready.add(ours)
         name, again = f"worker {slot}", lambda: self._start_worker(slot)
         return Child(
             name, "worker_restarts_total", self._estate.counters.workers[slot], again, pid, time.monotonic(), ours
         )
+
+    def _start_director(self) -> Child:
+        pid = self._fork(lambda: run_director(self._estate, self._local), serves_others=True)
+        slab, began = self._estate.counters.director, time.monotonic()
+        return Child("director", "director_restarts_total", slab, self._start_director, pid, began, last=True)
 
     def _start_mirror(self) -> Child:
         pid = self._fork(lambda: run_mirror(self._estate))
@@ -146,7 +166,9 @@ class Supervisor:
         privileges.drop(self._estate.settings.node)
         os._exit(serve_admin(self._estate.settings, self._estate.counters, self._admin_socket))
 
-    def _fork(self, life: Callable[[], object], keep: socket.socket | None = None) -> int:
+    def _fork(
+        self, life: Callable[[], object], keep: socket.socket | None = None, *, serves_others: bool = False
+    ) -> int:
         """A child that lives `life` and nothing of ours: not our signals, not the other workers' lines."""
         pid = os.fork()
         if pid:
@@ -163,6 +185,8 @@ class Supervisor:
             for line in (self._signals, self._wakeup, *self._unready):
                 if line is not keep:
                     line.close()
+            if not serves_others:
+                self._local.close()
             life()
         finally:
             os._exit(1)
@@ -240,12 +264,19 @@ class Supervisor:
         self._estate.close_listening()
         notify("STOPPING=1")
         self._kill_at = time.monotonic() + self._estate.settings.timeouts.drain + _GRACE
-        self._signal_children(signal.SIGTERM)
+        self._signal_children(signal.SIGTERM, last=False)
 
-    def _signal_children(self, number: int) -> None:
-        for pid in self._children:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+    def _stop_last(self) -> None:
+        """Whom the others needed is not needed any more."""
+        self._last_told = True
+        self._kill_at = time.monotonic() + _LAST_GRACE
+        self._signal_children(signal.SIGTERM, last=True)
+
+    def _signal_children(self, number: int, *, last: bool) -> None:
+        for pid, child in self._children.items():
+            if child.last == last:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
 
 def serve(settings: Settings) -> int:
@@ -258,10 +289,12 @@ def serve(settings: Settings) -> int:
         own_log(estate)
         if settings.mirror_path is not None:
             make_folder(settings.mirror_path, settings.node)
+        local = open_local_sockets(settings.node)
+        make_state_file(settings)
     except (OSError, tls.CertificateFault) as fault:
         _logger.critical("cannot start: %s", fault)
         return 2
-    return Supervisor(estate).run()
+    return Supervisor(estate, local).run()
 
 
 def own_log(estate: Estate) -> None:

@@ -11,13 +11,13 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
 import uvloop
 
-from director import Director, Shards
+from director import Backend, Client
 from ldapmap import Directory, MemoryLine, open_directory
 from proxy import control, privileges
 from proxy.backends import Backends
@@ -26,6 +26,7 @@ from proxy.estate import Estate
 from proxy.farewell import PATIENCE, QUIET
 from proxy.handshake import server_upgrade
 from proxy.listening import Acceptor, Admit
+from proxy.localsockets import DIRECTOR
 from proxy.log import open_session_log
 from proxy.memory import Trimmer
 from proxy.meters import DirectoryMeters, Meters
@@ -47,6 +48,8 @@ _SWEEP = 0.5
 _STALL = 4.0
 #: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
 _RESERVED = 200
+#: Seconds beyond `director.assign_wait`, so that the director itself says why a login has waited in vain.
+_GRACE = 1.0
 
 _logger = logging.getLogger("vestibule.worker")
 
@@ -104,6 +107,7 @@ class Worker:
         self._draining = asyncio.Event()
         self._empty = asyncio.Event()
         self._most = settings.node.max_connections or most_sessions()
+        self._director = self._make_director(slot)
         self._services = self._make_services()
 
     async def run(self, line: socket.socket) -> None:
@@ -111,6 +115,7 @@ class Worker:
         loop = self._dispatcher.loop
         reader, writer = await asyncio.open_connection(sock=line)
         loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
+        self._director.start()
         await self._directory.start()
         await self._resolver.look_up()
         tasks = [loop.create_task(self._resolver.run()), loop.create_task(self._obey(reader))]
@@ -121,6 +126,7 @@ class Worker:
         await self._drain()
         for task in tasks:
             task.cancel()
+        await self._director.close()
         await self._directory.close()
         self._log.flush(time.time())
 
@@ -149,6 +155,18 @@ class Worker:
         self._hurry.set()
         self._draining.set()
 
+    def _make_director(self, slot: int) -> Client:
+        """The way to the director, under a name that no other life of a worker has."""
+        settings, life = self._settings, f"{slot}/{os.getpid()}/{os.urandom(4).hex()}"
+        wait = settings.director.assign_wait + _GRACE
+        director = Client(str(settings.node.run_dir / DIRECTOR), life, slot, self._dispatcher.now, wait=wait)
+        director.on_backends = self._learn
+        return director
+
+    def _learn(self, backends: Mapping[str, Backend]) -> None:
+        """The backends have changed: those of directory entries are not in the settings."""
+        self._resolver.follow(backend.host for backend in backends.values())
+
     def _make_services(self) -> Services:
         settings = self._settings
         context = login_context(settings.backend_login)
@@ -156,7 +174,7 @@ class Worker:
             settings=settings,
             dispatcher=self._dispatcher,
             recognition=Recognition(self._directory, settings.auth),
-            director=Director(settings.director, Shards(settings.shard), self._dispatcher.now),
+            director=self._director,
             backends=Backends(self._dispatcher, settings, context, self._resolver),
             log=self._log,
         )
@@ -180,11 +198,14 @@ class Worker:
     def _admit_through(self, door: Door) -> Admit:
         loop, services, sessions, logins = self._dispatcher.loop, self._services, self._sessions, self._logins
 
+        behind_proxy = bool(door.settings.proxy_protocol_from)  # then its header says who it is
+
         def admit(sock: socket.socket, peer: tuple[str, int]) -> None:
-            if not self._make_room():
+            address = unmapped(peer[0])
+            if not (behind_proxy or services.director.connected(address)) or not self._make_room():
                 sock.close()
                 return
-            session = Session(self, services, door, sock, (unmapped(peer[0]), peer[1]), next(self._ids))
+            session = Session(self, services, door, sock, (address, peer[1]), next(self._ids))
             sessions[session] = logins[session] = None
             door.meters.connection()
             session.task = loop.create_task(session.run())

@@ -32,6 +32,7 @@ class Kind(Enum):
     DIRECTORY_MISCONFIGURED = "directory_misconfigured"
     # The director.
     NO_BACKEND = "no_backend"
+    MOVED = "moved"
     # The backend (Dovecot's proxy failure types CONNECT, REMOTE, PROTOCOL, AUTH_TEMPFAIL, REMOTE_CONFIG, AUTH_REPLIED).
     BACKEND_CONNECT = "backend_connect"
     BACKEND_REMOTE = "backend_remote"

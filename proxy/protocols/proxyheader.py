@@ -13,6 +13,10 @@ from proxy.protocols.origin import plain
 from proxy.protocols.wire import Wire, WireFailure
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+LOCAL = _SIGNATURE + b"\x20\x00\x00\x00"
+"""A version 2 header for a connection that is nobody's but our own (section 2.2, LOCAL), such as a health check."""
+
 _V1_SHORTEST = len(b"PROXY UNKNOWN\r\n")
 _V1_LONGEST = 107
 _FAMILIES = {0x11: ("!4s4sHH", 12), 0x21: ("!16s16sHH", 36)}

@@ -36,6 +36,7 @@ TEXTS: Mapping[Kind, str] = {
     Kind.BACKEND_REFUSED: "The mail server does not accept this account. Contact your administrator.",
     Kind.BACKEND_CODE: "The mail server refused the login.",
     Kind.INTERNAL: "Internal error.",
+    Kind.MOVED: "Your mail is being moved. Connect again.",
     Kind.SHUTDOWN: "The mail proxy is restarting. Try again.",
 }
 

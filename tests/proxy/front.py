@@ -8,14 +8,14 @@ import itertools
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import tls
-from director import BackendSettings, Director, DirectorSettings, Shards, ShardSettings
+from director import BackendSettings, Client, DirectorSettings, HealthSettings, Shards, ShardSettings
 from ldapmap import DirectorySettings, DirectoryStatus, Entry, UnknownUser, WrongPassword
 from proxy.backends import Backends
 from proxy.counters import Counters
@@ -41,6 +41,7 @@ from proxy.settings import (
     Settings,
     Timeouts,
 )
+from tests.director.small import SmallDirector
 from tests.proxy.sockets import until
 from tests.proxy.talk import Peer, Server
 
@@ -144,6 +145,21 @@ def site(
     )
 
 
+def failing_after(failures: int) -> Mapping[str, Any]:
+    """The section `director`, for which a backend is down after so many failures in a row."""
+    return {"health": HealthSettings(failures_to_down=failures)}
+
+
+def small_director(settings: Settings) -> SmallDirector:
+    """A director for these settings."""
+    return SmallDirector(Shards(settings.shard), settings.director.health.failures_to_down)
+
+
+def client_of(small: SmallDirector, clock: Callable[[], float]) -> Client:
+    """A worker's way to this director."""
+    return Client("director.sock", "0/1/cafe", 0, clock, wait=20.0, dial=small.dial)
+
+
 def two_shards(first: Server, second: Server) -> Settings:
     """As `site`, but the servers are shards of their own: s1 and s2."""
     settings = site(first)
@@ -201,7 +217,8 @@ class Front:
         self.half_closes = 0
         self.dispatcher = Dispatcher(asyncio.get_running_loop(), linger=settings.timeouts.linger)
         self.dispatcher.now = self.clock
-        self.director = Director(settings.director, Shards(settings.shard), self.clock)
+        self.director = small_director(settings)
+        self.client = client_of(self.director, self.clock)
         self.counters = count_for(settings)
         listener = settings.listener[0]
         self._ids = map("session{}".format, itertools.count(1))
@@ -221,6 +238,7 @@ class Front:
         )
 
     async def __aenter__(self) -> Front:
+        self.client.start()
         self._listening = bind(self.settings.listener[0])
         self.address: tuple[str, int] = self._listening.getsockname()
         self._acceptor = Acceptor(self.dispatcher, self._listening, self.admit)
@@ -234,6 +252,7 @@ class Front:
         for session in tuple(self.sessions):
             session.kick("test over")
         await until(lambda: not self.sessions)
+        await self.client.close()
         self.dispatcher.stop()
 
     # The keeper of the sessions.
@@ -304,7 +323,7 @@ class Front:
             settings=settings,
             dispatcher=self.dispatcher,
             recognition=Recognition(self.people, settings.auth),
-            director=self.director,
+            director=self.client,
             backends=Backends(self.dispatcher, settings, context, resolver),
             log=open_session_log(settings.log, Sink(self.log_file)),
         )

@@ -8,12 +8,15 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from proxy import admin
 from proxy.admin import Pages, open_admin_socket, serve_admin
+from proxy.api import Api
 from proxy.counters import Counters
 from proxy.families import families
 from proxy.settings import AdminSettings
@@ -42,6 +45,16 @@ def set_worker(counters: Counters, slot: int, heartbeat: float, accepting: int =
     slab.gauge("directory_up").set(directory)
 
 
+def set_director(counters: Counters, heartbeat: float) -> None:
+    slab = counters.director
+    slab.gauge("director_heartbeat_seconds").set(heartbeat)
+    slab.gauge("director_workers").set(2)
+    slab.gauge("director_nodes").set(1)
+    slab.gauge("director_backend_standing", "up", "mb1").set(1)
+    slab.gauge("director_backend_admin", "standby", "mb1").set(1)
+    slab.gauge("director_sessions", "mb1").set(17)
+
+
 def test_the_daemon_is_healthy_while_all_workers_hearts_beat(counters: Counters, pages: Pages) -> None:
     set_worker(counters, 0, NOW - 1)
     assert pages.answer("/healthz").status == 503
@@ -53,7 +66,9 @@ def test_the_daemon_is_healthy_while_all_workers_hearts_beat(counters: Counters,
 
 
 def test_the_daemon_is_ready_when_one_worker_could_let_a_user_in(counters: Counters, pages: Pages) -> None:
-    assert pages.answer("/readyz").body == b"no worker takes connections\nno directory server answers\n"
+    hindrances = b"no worker takes connections\nno directory server answers\nno director answers\n"
+    assert pages.answer("/readyz").body == hindrances
+    set_director(counters, NOW)
     set_worker(counters, 0, NOW - 60)
     assert pages.answer("/readyz").status == 503
     set_worker(counters, 1, NOW, directory=0)
@@ -62,6 +77,9 @@ def test_the_daemon_is_ready_when_one_worker_could_let_a_user_in(counters: Count
     assert pages.answer("/readyz").body == b"no worker takes connections\n"
     set_worker(counters, 1, NOW)
     assert (pages.answer("/readyz").status, pages.answer("/readyz").body) == (200, b"ok\n")
+    set_director(counters, NOW - 60)
+    assert pages.answer("/readyz").body == b"no director answers\n"
+    set_director(counters, NOW)
     counters.supervisor.gauge("draining").set(1)
     assert pages.answer("/readyz").body == b"the daemon is being stopped\n"
 
@@ -70,7 +88,18 @@ def test_the_index_names_the_node_the_workers_and_the_pages(counters: Counters, 
     set_worker(counters, 0, NOW - 3)
     lines = pages.answer("/?anything").body.decode().splitlines()
     assert lines[0].startswith("Vestibule on ")
-    assert lines[2:] == ["worker 0: heartbeat 3 s ago", "worker 1: not started", "", "/healthz", "/metrics", "/readyz"]
+    workers = ["worker 0: heartbeat 3 s ago", "worker 1: not started"]
+    assert lines[2:] == [*workers, "director: not started", "", "/healthz", "/metrics", "/readyz"]
+
+
+def test_the_index_says_how_the_director_is_doing(counters: Counters, pages: Pages) -> None:
+    set_director(counters, NOW - 2)
+    text = pages.answer("/").body.decode()
+    assert "director: heartbeat 2 s ago, 2 workers, 1 nodes, store answers\n" in text
+    assert "backend mb1: up, standby, 17 sessions\n" in text
+    counters.director.gauge("director_store_away").set(1)
+    counters.director.gauge("users_on_two_backends").set(3)
+    assert "store is away, 3 users on two backends\n" in pages.answer("/").body.decode()
 
 
 def test_other_pages_are_not_found_and_not_repeated(pages: Pages) -> None:
@@ -88,11 +117,11 @@ def test_metrics_are_prometheus_text(pages: Pages) -> None:
 class Running:
     """The server in threads of this process, with what a request and its answer are."""
 
-    def __init__(self, counters: Counters, host: str = "127.0.0.1", *networks: str) -> None:
+    def __init__(self, counters: Counters, host: str = "127.0.0.1", *networks: str, api: Api | None = None) -> None:
         settings = AdminSettings(metrics=f"[{host}]:0" if ":" in host else f"{host}:0")
         listening = open_admin_socket(settings)
         assert listening is not None
-        self._server = admin._Server(listening, Pages(good_settings(), counters), tuple(map(ip_network, networks)))
+        self._server = admin._Server(listening, Pages(good_settings(), counters), tuple(map(ip_network, networks)), api)
         self.address = listening.getsockname()[:2]
         self.stop = threading.Event()
         self._thread = threading.Thread(target=admin._answer_until, args=(self.stop, self._server))
@@ -126,8 +155,8 @@ def everything(connection: socket.socket) -> bytes:
 def start(counters: Counters) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def make(*arguments: str) -> Running:
-        started.append(Running(counters, *arguments))
+    def make(*arguments: str, api: Api | None = None) -> Running:
+        started.append(Running(counters, *arguments, api=api))
         return started[-1]
 
     yield make
@@ -161,6 +190,25 @@ def test_nothing_but_reading_is_possible(start: Callable[..., Running], method: 
     assert method not in answer.partition(b"\r\n\r\n")[2]
 
 
+def test_below_api_orders_are_taken_from_whoever_has_the_token(start: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery-staple")
+    server = start(api=Api(good_settings(SMALLEST + '[admin]\napi_token_file = "token"\n', tmp_path)))
+    order = b"POST /api/kick HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    bearer = b"authorization: Bearer correct-horse-battery-staple\r\n\r\n"
+    stranger = server.ask(order + b"\r\n{}")
+    assert stranger.startswith(b"HTTP/1.0 401 ")
+    assert b"WWW-Authenticate: Bearer\r\n" in stranger
+    assert b"Content-Type: application/json\r\n" in stranger
+    assert b"expected: target (str)" in server.ask(order + bearer + b"{}")
+    with server.connect() as slow:
+        slow.sendall(order + bearer)
+        slow.sendall(b"{")
+        slow.sendall(b"}")
+        assert everything(slow).startswith(b"HTTP/1.0 400 ")
+    assert server.ask(b"GET /api/nothing HTTP/1.1\r\n" + bearer).startswith(b"HTTP/1.0 404 ")
+    assert server.ask(b"HEAD /api/kick HTTP/1.1\r\n" + bearer).startswith(b"HTTP/1.0 405 ")
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -172,8 +220,9 @@ def test_nothing_but_reading_is_possible(start: Callable[..., Running], method: 
 def test_rubbish_is_refused_and_the_next_request_answered(start: Callable[..., Running], request_bytes: bytes) -> None:
     server = start()
     with server.connect() as connection:
-        connection.sendall(request_bytes)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # it may have had enough already
+            connection.sendall(request_bytes)
+            connection.shutdown(socket.SHUT_WR)
         answer = everything(connection)
     assert not answer.startswith(b"HTTP/1.0 200") or b"Vestibule on" in answer
     assert server.ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")

@@ -74,6 +74,11 @@ class Bench:
         wanted = order or Order("alice", Secret(PASSWORD.encode()))
         return await self._backends.log_in(protocol, backend, wanted, ENDS, until=until, connected=connected)
 
+    async def probe(self, budget: float) -> None:
+        """One probe, as far as the greeting."""
+        backend, nobody = Backend("mb1a", "127.0.0.1", {"imap": self.port}), Order("", Secret(b""))
+        await self._backends.probe("imap", backend, nobody, "greeting", until=self.clock() + budget)
+
     async def fails(self, **how: Any) -> Failure:
         """Why a login fails."""
         with pytest.raises(Failure) as failed:
@@ -402,6 +407,33 @@ async def test_a_backend_that_answers_implicit_tls_in_clear_is_a_configuration_f
     async with bench(Imap(), certificates, tls="implicit") as (way, server):
         assert (await way.fails()).kind is Kind.BACKEND_CONFIG
         assert b"AUTH" not in server.heard
+
+
+# --- only asked whether it is well ---
+
+
+async def test_of_several_addresses_each_has_its_share_of_a_probes_time() -> None:
+    async with bench(Imap(), resolver=Addresses("127.0.0.9", "127.0.0.1")) as (way, server):
+        with socket.create_server(("127.0.0.9", way.port)):  # it accepts, and says nothing
+            probing = asyncio.create_task(way.probe(2.0))
+            await until(lambda: way.dispatcher.timed)
+            way.pass_time(0.99)
+            await way.turns()
+            assert not server.peers
+            way.pass_time(0.02)
+            await probing
+            assert len(server.peers) == 1
+
+
+async def test_a_cancelled_probe_leaves_no_connection_behind() -> None:
+    async with bench(silent) as (way, server):
+        probing = asyncio.create_task(way.probe(2.0))
+        await until(lambda: server.peers)
+        probing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await probing
+        await server.finished()
+        assert not way.dispatcher.timed
 
 
 # --- the other protocols ---

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from director import Backend, BackendSettings, EntryFault, Shards, ShardSettings
 from ldapmap import Finding
 from proxy import checks
 from proxy.checks import check_file, check_servers
 from proxy.config import load
+from proxy.routes import KnownShards
 from proxy.settings import Settings
 from tests.proxy.example import SMALLEST, good_settings, write_site
 from tests.proxy.fake_backend import STARTTLS, FakeBackend, running
@@ -118,6 +120,27 @@ def test_a_backend_that_does_not_answer_as_configured_is_an_error_with_its_addre
     assert error.startswith(f"mb1a imap: 127.0.0.1 port {backend.port}: it does not speak IMAP at this port")
 
 
+def test_the_backends_of_entries_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(FakeBackend(["220 smtp.example.org ESMTP"] * 2)) as backend:
+        settings = site(tmp_path, backend.port)
+        host = BackendSettings(name="mb2", host="127.0.0.1", ports={"imap": backend.port})
+        shards = Shards([*settings.shard, ShardSettings(name="s2", backend=(host,))])
+        known = KnownShards(shards, (EntryFault("s3", "is odd"),), 2)
+        monkeypatch.setattr("proxy.checks.look_at_shards", lambda _: known)
+        findings = check_servers(settings)
+    assert "directory.shards: 2 entries in the mirror" in by_level(findings, "ok")
+    assert by_level(findings, "warning") == ["directory.shards s3: the entry is not used as it is: is odd"]
+    assert [text.split(":")[0] for text in by_level(findings, "error")] == ["mb1a imap", "mb2 imap"]
+
+
+def test_entries_that_nobody_can_read_are_warned_of() -> None:
+    ldap = 'kind = "ldap"\nservers = ["ldaps://192.0.2.1"]\nbase = "o=x"\nmirror = true\nshards.base = "ou=shards"'
+    settings = good_settings(SMALLEST.replace('kind = "ldif"\nfile = "users.ldif"', ldap))
+    (finding,) = checks._shard_entries(settings, KnownShards(Shards(settings.shard), (), None))
+    assert finding.level == "warning"
+    assert finding.text == "no mirror of them can be read: only shards of the file are checked"
+
+
 def test_the_directory_is_asked_too(tmp_path: Path) -> None:
     with running(FakeBackend([])) as backend:
         settings = site(tmp_path, backend.port)
@@ -144,5 +167,5 @@ def test_a_name_that_leads_to_our_own_listener_is_a_loop(monkeypatch: pytest.Mon
     text = SMALLEST.replace("127.0.0.1:0", "0.0.0.0:143").replace("mb1a.example.org", "here.example.org")
     settings = good_settings(text)
     context = ssl.create_default_context()
-    (finding,) = checks._backend(settings, context, settings.backends[0], "imap")
+    (finding,) = checks._backend(settings, context, Backend("mb1a", "here.example.org"), "imap")
     assert finding.text == "here.example.org port 143 is this daemon's own listener: a loop"

@@ -63,6 +63,14 @@ def test_counters_can_be_had_by_the_label_that_follows() -> None:
     assert slab.number("logins_total", ("imap", "no")) == 1
 
 
+def test_gauges_can_be_had_by_the_label_that_follows() -> None:
+    slab = Counters(TABLE, workers=1).workers[0]
+    gauges = slab.gauges("sessions")
+    assert set(gauges) == {"imap", "pop3"}
+    gauges["pop3"].set(4)
+    assert slab.number("sessions", ("pop3",)) == 4
+
+
 def test_a_worker_that_starts_forgets_the_gauges_of_its_predecessor_and_keeps_the_counters() -> None:
     counters = Counters(TABLE, workers=2)
     first, second = counters.workers

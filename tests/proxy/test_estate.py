@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_workers_share_an_address(certificates: Certificates, tmp_path: Path) ->
         estate = made(settings_for(certificates, {"address": f"{host}:{port}"}), tmp_path)
         assert {slot[0].getsockname() for slot in estate.sockets} == {(host, port)}
         estate.close_listening()
+
+
+def test_each_start_is_another_life_of_the_node(certificates: Certificates, tmp_path: Path) -> None:
+    lives = set()
+    for _ in range(2):
+        estate = made(settings_for(certificates, {}), tmp_path)
+        lives.add(estate.life)
+        estate.close_listening()
+    assert len(lives) == 2
+    assert all(re.fullmatch("front1/[0-9a-f]{8}", life) for life in lives)
 
 
 def test_only_listeners_with_tls_have_contexts(certificates: Certificates, tmp_path: Path) -> None:

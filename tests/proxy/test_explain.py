@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from director import Backend, Candidate, Decision, Director
 from proxy.config import ConfigurationError, load
 from proxy.explain import explain
 from proxy.explanation import Explanation
@@ -36,8 +35,9 @@ def test_every_step_from_the_typed_name_to_the_backend_is_told(tmp_path: Path) -
     assert told["user"] == "alice"
     assert told["value of the shard attribute"] == "s1"
     assert told["shard"] == "s1"
-    assert told["candidate 1"] == "mb1a (up), priority 1, weight 1"
+    assert told["candidate 1"] == "mb1a, priority 1, weight 1"
     assert told["choice"] == "mb1a: it alone has the best priority"
+    assert "vestibule explain" in told["not asked here"]
     assert told["connection"] == "imap to mb1a.example.org port 143, STARTTLS, certificate verified"
     assert told["client's address"] == "IMAP ID, if it offers ID"
     assert told["login"] == "as alice with the user's own password"
@@ -104,15 +104,6 @@ def test_a_shard_that_does_not_exist_is_told(tmp_path: Path) -> None:
     explanation = explain(settings, "alice")
     assert not explanation.found
     assert "elsewhere" in steps(explanation)["refused"]
-
-
-def test_a_shard_without_a_usable_backend_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decision = Decision("s1", (Candidate(Backend("mb1a", "mb1a.example.org"), "down", 9.0),), None, None)
-    monkeypatch.setattr(Director, "explain", lambda *_: decision)
-    explanation = explain(site(tmp_path), "alice")
-    assert not explanation.found
-    assert steps(explanation)["candidate 1"] == "mb1a (down), priority 1, weight 1"
-    assert steps(explanation)["refused"] == "all backends of shard 's1' are down"
 
 
 def test_text_that_could_disturb_a_terminal_is_quoted() -> None:

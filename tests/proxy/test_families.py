@@ -18,6 +18,7 @@ def test_the_daemons_table_follows_the_configuration() -> None:
         (protocol, outcome) for protocol in ("imap", "pop3") for outcome in ("ok", "limit", "internal")
     }
     assert ("mb2", "ok") in found["backend_logins_total"].values
+    assert ("other", "ok") in found["backend_logins_total"].values
     assert found["certificate_expiry_timestamp_seconds"].values == (("a.pem",),)
     assert found["login_phase_seconds"].bounds == SECONDS == tuple(sorted(SECONDS))
     assert all(len(labels) == len(family.labels) for family in table for labels in family.values)
@@ -41,3 +42,11 @@ def test_the_mirrors_process_has_a_slab_of_its_own() -> None:
     assert counters.number("mirror_users") == 5
     assert counters.mirror not in counters.workers
     assert counters.mirror is not counters.supervisor
+
+
+def test_the_director_has_a_slab_of_its_own() -> None:
+    counters = Counters(families(protocols=[], backends=["mb1"], outcomes=[], certificates=[]), workers=2)
+    counters.director.gauge("director_sessions", "mb1").set(5)
+    counters.director.gauge("director_sessions", "other").set(6)
+    assert counters.number("director_sessions", ("mb1",)) == 5
+    assert counters.director not in (*counters.workers, counters.mirror, counters.supervisor)

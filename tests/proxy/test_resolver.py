@@ -31,7 +31,6 @@ async def test_addresses_need_no_look_up(monkeypatch: pytest.MonkeyPatch) -> Non
     names = Names(monkeypatch)
     resolver = Resolver(["192.0.2.1", "2001:db8::1"])
     await resolver.look_up()
-    await resolver.run()
     assert names.asked == []
     assert resolver.addresses("192.0.2.1") == ("192.0.2.1",)
     assert resolver.addresses("2001:db8::1") == ("2001:db8::1",)
@@ -77,3 +76,29 @@ async def test_names_are_asked_for_until_it_is_cancelled(monkeypatch: pytest.Mon
     running.cancel()
     await running
     assert names.asked == ["mb1"]
+
+
+async def test_new_names_are_looked_up_at_once_and_others_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch, mb1=["192.0.2.1"], mb2=["192.0.2.2"])
+    resolver = Resolver(["mb1", "gone.example"])
+    running = asyncio.create_task(resolver.run())
+    await until(lambda: resolver.addresses("mb1") and "gone.example" in names.asked)
+    resolver.follow(["mb2", "mb1", "192.0.2.9"])
+    assert resolver.addresses("mb1") == ("192.0.2.1",)
+    assert resolver.addresses("192.0.2.9") == ("192.0.2.9",)
+    await until(lambda: resolver.addresses("mb2"))
+    resolver.follow(["mb2"])
+    assert resolver.addresses("mb1") == resolver.addresses("192.0.2.9") == ()
+    assert names.asked == ["mb1", "gone.example", "mb2"]
+    running.cancel()
+    await running
+
+
+async def test_all_names_are_looked_up_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.resolver._REFRESH", 0.01)
+    names = Names(monkeypatch, mb1=["192.0.2.1"])
+    resolver = Resolver(["mb1"])
+    running = asyncio.create_task(resolver.run())
+    await until(lambda: len(names.asked) >= 3)
+    running.cancel()
+    await running

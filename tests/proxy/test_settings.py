@@ -24,7 +24,17 @@ def test_the_smallest_configuration_is_complete() -> None:
 
 
 def test_an_empty_file_is_told_what_every_configuration_needs() -> None:
-    assert [message.split(":")[0] for message in faults_of("")] == ["listener", "directory", "shard"]
+    assert [message.split(":")[0] for message in faults_of("")] == ["listener", "directory"]
+
+
+def test_shards_are_in_the_file_or_in_the_directory() -> None:
+    text = SMALLEST[: SMALLEST.index("[[shard]]")]
+    missing = "shard: missing; add a [[shard]] with the servers, or name their entries in [directory.shards]"
+    assert faults_of(text) == [missing]
+    ldap = '[directory]\nkind = "ldap"\nservers = ["ldaps://192.0.2.1"]\nbase = "o=x"\n'
+    in_directory = ldap + 'mirror = true\n[directory.shards]\nbase = "ou=shards"\n'
+    assert good_settings(text.replace('[directory]\nkind = "ldif"\nfile = "users.ldif"\n', in_directory)).shard == ()
+    assert faults_of(text.replace('[directory]\nkind = "ldif"\nfile = "users.ldif"\n', ldap)) == [missing]
 
 
 def test_tls_needs_a_certificate() -> None:
@@ -50,6 +60,25 @@ def test_external_needs_client_certificates_and_another_way_into_the_backend() -
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 def test_a_token_goes_to_the_backend_that_judges_it_in_either_mode(mechanism: str, mode: str) -> None:
     assert faults_of(SMALLEST + f'[auth]\nmechanisms = ["{mechanism}"]\n' + mode) == []
+
+
+def test_a_probe_logs_in_as_users_do() -> None:
+    login = '[director.health]\nprobe = "login"\nprobe_user = "probe"\n'
+    password = 'probe_password_file = "f"\n'
+    key = "director.health.probe_password_file: "
+    assert faults_of(SMALLEST + login + password) == faults_of(SMALLEST + MASTER + login) == []
+    assert faults_of(SMALLEST + login) == [
+        key + 'missing; probe = "login" needs the file with the password of probe_user'
+    ]
+    assert faults_of(SMALLEST + MASTER + login + password) == [
+        key + "the master user of [backend_login] logs in for probe_user; remove it"
+    ]
+    assert faults_of(SMALLEST + "[director.health]\n" + password) == [
+        key + 'there is a password that no probe would use; set probe = "login", or remove it'
+    ]
+    assert faults_of(SMALLEST + '[director.health]\nprobe = "login"\n' + password) == [
+        'director.health.probe_user: is missing; the probe "login" needs somebody who may log in'
+    ]
 
 
 def test_a_password_that_nobody_judges_never_meets_a_master_user() -> None:

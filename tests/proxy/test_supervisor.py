@@ -10,15 +10,17 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from director import Unanswered, ask
 from loadtest.backends import Backend
 from proxy.estate import prepare
 from proxy.log import Sink
 from proxy.settings import NodeSettings
 from proxy.supervisor import own_log, write_pid
-from tests.integration.processes import children
+from tests.integration.processes import children, title
 from tests.proxy.front import Certificates, login, site
 from tests.proxy.sockets import until
 from tests.proxy.talk import Peer, Server, silent
@@ -126,8 +128,20 @@ class Daemon:
                 return sum(state in told.split("\n") for told in self.told)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers, which are its only children here."""
-        return children(self.process.pid)
+        """The process ids of the workers."""
+        return [pid for pid in children(self.process.pid) if title(pid).startswith("vestibule-w")]
+
+    def director(self) -> int:
+        """The process id of the director; 0 while there is none."""
+        return next((pid for pid in children(self.process.pid) if title(pid) == "vestibule-dir"), 0)
+
+    def asked(self, question: str, **details: str) -> list[dict[str, Any]]:
+        """What the director answers: the rows, or the answer; nothing while there is none."""
+        try:
+            answers = list(ask(self.folder / "run" / "control.sock", {"ask": question, **details}))
+        except Unanswered:
+            return []
+        return [row for answer in answers for row in answer.get("rows", [answer])]
 
     async def ready(self) -> None:
         """Wait until it says so."""
@@ -174,7 +188,7 @@ async def in_both_workers(running: Daemon) -> dict[int, list[Peer]]:
     while not all(sessions.values()):
         before = {pid: sockets_of(pid) for pid in sessions}
         client = await running.logged_in()
-        (pid,) = (pid for pid in sessions if sockets_of(pid) > before[pid])
+        (pid,) = (pid for pid in sessions if sockets_of(pid) >= before[pid] + 2)  # a client and a backend
         sessions[pid].append(client)
     return sessions
 
@@ -182,6 +196,14 @@ async def in_both_workers(running: Daemon) -> dict[int, list[Peer]]:
 def sockets_of(pid: int) -> int:
     """How many descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended, whoever may still have to ask for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except OSError:
+        return True
 
 
 async def alive(client: Peer) -> bool:
@@ -224,6 +246,76 @@ async def test_a_killed_worker_is_replaced_while_the_others_sessions_live(tmp_pa
         assert survivor in running.workers()
         assert "ended with status -9 and is replaced" in running.log()
         assert running.log().count("vestibule: ready") == 1
+
+
+async def test_a_killed_director_is_replaced_while_all_sessions_live(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as running:
+        await running.ready()
+        sessions = [await running.logged_in() for _ in range(5)]
+        victim = running.director()
+        os.kill(victim, signal.SIGKILL)
+        late = await running.logged_in()  # waits for the new one
+        assert running.director() not in (0, victim)
+        for client in (*sessions, late):
+            assert await alive(client)
+        assert f"director (process {victim}) ended with status -9 and is replaced" in running.log()
+        await until(lambda: len(running.asked("who")) == 6)
+        assert {row["backend"] for row in running.asked("who")} == {"mb1a"}
+
+
+async def test_a_director_without_supervisor_serves_those_who_are_left_until_another_does(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as running:
+        await running.ready()
+        client = await running.logged_in()
+        await until(lambda: len(running.asked("who")) == 1)
+        orphans = [running.director(), *running.workers()]
+        running.process.kill()
+        running.process.wait()
+        assert await alive(client)
+        running.start()  # waits until the orphan listens no more
+        await until(lambda: running.log().count("vestibule: ready") == 2 or running.process.poll() is not None, 20)
+        assert await alive(client)
+        later = await running.logged_in()
+        await until(lambda: len(running.asked("who")) == 2)  # the older one has been announced to the new director
+        await until(lambda: ended(orphans[0]))
+        await client.ask(b"a LOGOUT")
+        await client.rest()
+        client.close()
+        await until(lambda: all(map(ended, orphans)))
+        assert await alive(later)
+
+
+async def test_it_leaves_no_sockets_behind(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as running:
+        await running.ready()
+        client = await running.logged_in()
+        assert {"director.sock", "control.sock"} <= {file.name for file in (tmp_path / "run").iterdir()}
+        running.process.send_signal(signal.SIGTERM)
+        await client.rest()
+        await until(lambda: running.process.poll() is not None)
+        assert [file.name for file in (tmp_path / "run").iterdir()] == ["backends.json"]
+        assert "Traceback" not in running.log()
+
+
+async def test_two_daemons_do_not_share_a_run_directory(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as running:
+        await running.ready()
+        command = [sys.executable, "-m", "proxy", "serve", "--config", str(running.config)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        assert ended.returncode == 2
+        assert "another vestibule runs here" in running.log()
+        await running.logged_in()
+
+
+async def test_what_an_operator_says_of_a_backend_outlives_the_director(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as running:
+        await running.ready()
+        assert running.asked("standby", backend="mb1a") == [{"backend": "mb1a", "admin": "standby"}]
+        await until(lambda: "standby" in (tmp_path / "run" / "backends.json").read_text())
+        victim = running.director()
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: running.director() not in (0, victim))
+        await until(lambda: [row["admin"] for row in running.asked("backends")] == ["standby"])
 
 
 async def test_a_broken_certificate_leaves_the_old_one_and_is_named_and_a_good_one_is_served(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ FAREWELLS: Mapping[Kind, str] = {
     Kind.BAD_INPUT: "",
     Kind.LOGIN_TIMEOUT: "",
     Kind.SHUTDOWN: "UNAVAILABLE",
+    Kind.MOVED: "UNAVAILABLE",
     Kind.INTERNAL: "UNAVAILABLE",
 }
 

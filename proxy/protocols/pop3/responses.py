@@ -39,6 +39,7 @@ FAREWELLS: Mapping[Kind, str] = {
     Kind.BAD_INPUT: "",
     Kind.LOGIN_TIMEOUT: "",
     Kind.SHUTDOWN: "SYS/TEMP",
+    Kind.MOVED: "SYS/TEMP",
     Kind.INTERNAL: "SYS/TEMP",
 }
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.protocols.memory import MemoryWire, run
 from proxy.protocols.origin import plain
-from proxy.protocols.proxyheader import BadHeader, Proxied, header, read_header
+from proxy.protocols.proxyheader import LOCAL, BadHeader, Proxied, header, read_header
 from proxy.protocols.wire import EndOfStream
 
 from .strategies import MANY
@@ -57,6 +57,7 @@ GOOD = {
     "v2 IPv4": (v2(0x21, 0x11, V4), Proxied(CLIENT_V4, SERVER_V4)),
     "v2 IPv6": (v2(0x21, 0x21, V6), Proxied(CLIENT_V6, SERVER_V6)),
     "v2 LOCAL": (v2(0x20, 0x00, b""), Proxied()),
+    "v2 LOCAL as written by us": (LOCAL, Proxied()),
     "v2 LOCAL with addresses": (v2(0x20, 0x11, V4), Proxied()),
     "v2 UNSPEC": (v2(0x21, 0x00, b""), Proxied()),
     "v2 UNSPEC with more": (v2(0x21, 0x00, b"whatever"), Proxied()),

@@ -40,6 +40,7 @@ FAREWELLS = {
     Kind.BAD_INPUT: "* BYE ",
     Kind.LOGIN_TIMEOUT: "* BYE ",
     Kind.SHUTDOWN: "* BYE [UNAVAILABLE] ",
+    Kind.MOVED: "* BYE [UNAVAILABLE] ",
     Kind.INTERNAL: "* BYE [UNAVAILABLE] ",
 }
 

@@ -39,6 +39,7 @@ FAREWELLS = {
     Kind.BAD_INPUT: "BYE ",
     Kind.LOGIN_TIMEOUT: "BYE ",
     Kind.SHUTDOWN: "BYE (TRYLATER) ",
+    Kind.MOVED: "BYE (TRYLATER) ",
     Kind.INTERNAL: "BYE (TRYLATER) ",
 }
 

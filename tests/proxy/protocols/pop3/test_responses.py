@@ -39,6 +39,7 @@ FAREWELLS = {
     Kind.BAD_INPUT: "-ERR ",
     Kind.LOGIN_TIMEOUT: "-ERR ",
     Kind.SHUTDOWN: "-ERR [SYS/TEMP] ",
+    Kind.MOVED: "-ERR [SYS/TEMP] ",
     Kind.INTERNAL: "-ERR [SYS/TEMP] ",
 }
 
