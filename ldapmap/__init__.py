@@ -3,6 +3,7 @@
 from ldapmap.check import check_directory
 from ldapmap.client.address import parse_address
 from ldapmap.directory import Directory
+from ldapmap.domains import Domains
 from ldapmap.entries import Entry
 from ldapmap.errors import (
     AccountDisabled,
@@ -39,7 +40,9 @@ from ldapmap.meters import (
 )
 from ldapmap.mirror.control import ask as ask_mirror
 from ldapmap.mirror.control import changes as mirror_changes
+from ldapmap.mirror.fingerprint import fingerprint as mirror_fingerprint
 from ldapmap.mirror.mirror import Mirror
+from ldapmap.mirror.routes import Routes
 from ldapmap.mirror.status import MirrorStatus
 from ldapmap.names import canonical, steps
 from ldapmap.policy import Policy
@@ -61,6 +64,7 @@ __all__ = [
     "DirectorySettings",
     "DirectoryStatus",
     "DomainSettings",
+    "Domains",
     "EmptyPassword",
     "Entry",
     "Finding",
@@ -80,6 +84,7 @@ __all__ = [
     "PasswordExpired",
     "Policy",
     "Remembered",
+    "Routes",
     "RuleSettings",
     "ServerFault",
     "ServerStatus",
@@ -91,6 +96,7 @@ __all__ = [
     "canonical",
     "check_directory",
     "mirror_changes",
+    "mirror_fingerprint",
     "open_directory",
     "parse_address",
     "steps",

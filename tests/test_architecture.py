@@ -31,7 +31,7 @@ CONFINED = {
     "cryptography": ("tls/",),
     "prometheus_client": ("proxy/metrics.py",),
     "lmdb": ("ldapmap/mirror/",),
-    "uvloop": ("proxy/worker.py", "proxy/mirroring.py", "loadtest/measure.py", "loadtest/directory.py"),
+    "uvloop": ("proxy/worker.py", "proxy/mirroring.py", "proxy/directing.py", "loadtest/measure.py", "loadtest/directory.py"),
     "redis": ("director/stores/",),
     "pickle": ("proxy/control.py",),
 }

@@ -123,7 +123,8 @@ class Users:
 
 
 class Shards:
-    """The entries of `[directory.shards]`. What cannot be understood is told in `unusable_reason` and not stored."""
+    """The entries of `[directory.shards]`. What cannot be understood is told in `unusable_reason`; the shard stays as
+    it was, because a slip in one value must not take the servers from all users of a shard."""
 
     def __init__(self, settings: ShardEntrySettings) -> None:
         self.unusable_reason = ""
@@ -136,7 +137,6 @@ class Shards:
             name, backends = self._read(where, values)
         except (Misconfigured, ValueError) as error:
             self.unusable_reason = f"{where!r}: {error}"
-            self.delete(change, entry_id)
             return
         if change.shard_owner(name) not in (None, entry_id):
             self.unusable_reason = f"{where!r}: another entry says what shard {name!r} is"

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import urllib.request
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +40,8 @@ class Vestibule:
     """One running daemon. `ports` maps the names of `LISTENERS` to ports of `address`.
 
     `sections` is the configuration as nested dictionaries; `[[listener]]`, `[admin] metrics` and what `[node]` and
-    `[log]` need to run beside others are added here. `listener` is added to every listener.
+    `[log]` need to run beside others are added here. `listener` is added to every listener. `prefix` is what its
+    command line begins with, for example to run in a network namespace that has `address`.
     """
 
     def __init__(
@@ -50,9 +51,12 @@ class Vestibule:
         workers: int = 2,
         address: str = "",
         listener: Mapping[str, Any] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.address = address or unused_address()
-        *ports, self._metrics_port = free_ports(self.address, len(LISTENERS) + 1)
+        self._prefix = tuple(prefix)
+        # A namespace has its own ports, all free but for those of ours: any that differ will do.
+        *ports, self._metrics_port = free_ports("127.0.0.1" if prefix else self.address, len(LISTENERS) + 1)
         self.ports = dict(zip(LISTENERS, ports, strict=True))
         self.home = short_folder("vest")
         self._discard = weakref.finalize(self, shutil.rmtree, self.home, ignore_errors=True)
@@ -63,8 +67,7 @@ class Vestibule:
 
     def __enter__(self) -> Vestibule:
         try:
-            self._process = start(command("serve", "--config", str(self.config)), self.home / "log", as_service=False)
-            wait_until(self._ready, "the daemon to be ready")
+            self.start()
         except BaseException:
             self._clean()
             raise
@@ -83,6 +86,17 @@ class Vestibule:
             assert "Traceback (most recent call last)" not in log, log
 
     # --- the process ---
+
+    def start(self) -> None:
+        """Start it (again), and return when it is ready."""
+        begun = self.log().count(READY)
+        serve = [*self._prefix, *command("serve", "--config", str(self.config))]
+        self._process = start(serve, self.home / "log", as_service=False)
+        wait_until(lambda: self._ready(begun), "the daemon to be ready")
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power failure would, except that the kernel closes its sockets."""
+        kill_group(self._process)
 
     def stop(self) -> list[int]:
         """Ask the supervisor to end, wait until it has, and return what is left of its processes (then killed)."""
@@ -114,9 +128,11 @@ class Vestibule:
 
     def kill_mirror(self) -> None:
         """Kill the process that keeps the mirror as a crash would."""
-        for pid in children(self._process.pid):
-            if title(pid) == "vestibule-mir":
-                os.kill(pid, signal.SIGKILL)
+        self._kill_child("vestibule-mir")
+
+    def kill_director(self) -> None:
+        """Kill the process that knows who is where as a crash would."""
+        self._kill_child("vestibule-dir")
 
     def worker_of(self, client: socket.socket) -> int:
         """The worker that holds the other end of a client's connection."""
@@ -175,9 +191,14 @@ class Vestibule:
         admin = {"metrics": f"{host}:{self._metrics_port}"}
         return {"listener": listeners, "admin": admin, "log": {"format": "json"}, **sections, "node": node}
 
-    def _ready(self) -> bool:
+    def _kill_child(self, name: str) -> None:
+        for pid in children(self._process.pid):
+            if title(pid) == name:
+                os.kill(pid, signal.SIGKILL)
+
+    def _ready(self, begun: int) -> bool:
         assert self._process.poll() is None, f"the daemon did not start:\n{self.log()}\n{self.config.read_text()}"
-        return READY in self.log()
+        return self.log().count(READY) > begun
 
     def _clean(self) -> None:
         if hasattr(self, "_process"):

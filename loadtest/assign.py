@@ -1,0 +1,269 @@
+"""What it costs to say where a user goes: `python -m loadtest.assign`.
+
+A worker's client of the director in this process, the director of a node in another, the socket between them as in
+production; in memory, and with a Redis of its own on loopback. CPU time of both processes is told apart. Needs no root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import uvloop
+
+from director import (
+    MEMORY,
+    Backend,
+    BackendSettings,
+    Client,
+    Core,
+    DirectorSettings,
+    Service,
+    ShardSettings,
+    Shards,
+    open_store,
+)
+from loadtest.figures import Figure, table, this_machine
+from loadtest.usage import cpu_seconds, pss_kib
+
+T = TypeVar("T")
+
+USERS = 20_000
+"""Users who come again and again."""
+
+SHARD = "s1"
+
+PATIENCE = 60.0
+"""Seconds that anything may take to start, and a lease to come."""
+
+_MEBIBYTE = 1 << 20
+_LIFE = "measured/00000000"
+_SHARDS = Shards(
+    [
+        ShardSettings(
+            name=SHARD,
+            backend=(
+                BackendSettings(name="mb1a", host="mb1a.example", priority=1),
+                BackendSettings(name="mb1b", host="mb1b.example", priority=2),
+            ),
+        )
+    ]
+)
+
+
+class Cost(NamedTuple):
+    """CPU seconds of one assign with its release, in each process."""
+
+    worker: float
+    director: float
+
+
+class DirectorProcess:
+    """A node's director with its assignments in `store`, alive inside `with`; workers reach it at `path`."""
+
+    def __init__(self, store: str = MEMORY) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="vestibule-bench-"))
+        self.path = str(self._home / "director.sock")
+        settings = DirectorSettings(store=store, max_assignments=10_000_000)
+        forked = multiprocessing.get_context("fork")  # as the supervisor makes it
+        self._ready = forked.Event()
+        arguments = (settings, self.path, self._home / "backends.json", self._ready)
+        self._process = forked.Process(target=_live, args=arguments)
+
+    def __enter__(self) -> DirectorProcess:
+        self._process.start()
+        if not self._ready.wait(PATIENCE):
+            self._end()
+            raise TimeoutError("the director did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        self._process.join(PATIENCE)
+        self._process.kill()
+        self._process.join()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process.pid is not None  # noqa: S101 (a mistake in our own code)
+        return self._process.pid
+
+
+def _live(settings: DirectorSettings, path: str, state_file: Path, ready: Event) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_direct(settings, path, state_file, ready))
+    os._exit(0)
+
+
+async def _direct(settings: DirectorSettings, path: str, state_file: Path, ready: Event) -> None:
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    core = Core(_LIFE, settings, _SHARDS, workers=1, now=time.monotonic())
+    store = open_store(settings, state_file)
+    service = Service(core, store, time.monotonic, life=_LIFE, settings=settings, shards=_SHARDS, probe=_is_well)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        async with service:
+            await service.accept(listening)
+            ready.set()
+            await told.wait()
+
+
+async def _is_well(_: Backend) -> str:
+    return ""
+
+
+class Worker:
+    """What a worker has of the director: a client, in an event loop of its own, alive inside `with`."""
+
+    def __init__(self, director: DirectorProcess) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._director = director
+
+    def __enter__(self) -> Worker:
+        self._runner.__enter__()
+        self._runner.run(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    async def _start(self) -> None:
+        name = f"0/{os.getpid()}/{random.getrandbits(32):08x}"
+        self._client = Client(self._director.path, name, 0, time.monotonic, wait=PATIENCE)
+        self._client.start()
+        await _visit(self._client, "first")
+
+    def cost(self, users: Sequence[str], at_once: int) -> Cost:
+        """The mean over one visit of each user, so many of them under way at once."""
+        own, others = time.process_time(), cpu_seconds(self._director.pid)
+        self._runner.run(_visits(self._client, users, at_once))
+        others = cpu_seconds(self._director.pid) - others
+        return Cost((time.process_time() - own) / len(users), others / len(users))
+
+
+async def _visits(client: Client, users: Iterable[str], at_once: int) -> None:
+    """Each takes the next user when the last one has left."""
+    waiting = iter(users)
+
+    async def visit() -> None:
+        for user in waiting:
+            await _visit(client, user)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(at_once):
+            tasks.create_task(visit())
+
+
+async def _visit(client: Client, user: str) -> None:
+    lease = await client.assign(
+        user, SHARD, "", address="192.0.2.1", protocol="imap", session="measured", on_kick=_on_kick
+    )
+    client.release(lease)
+
+
+def _on_kick(reason: str, now: bool) -> None:
+    """Nobody is kicked here."""
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """The address of a Redis that keeps nothing. Raises FileNotFoundError if there is no redis-server here."""
+    address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+    with socket.create_server((address, 0)) as probe:
+        port = probe.getsockname()[1]
+    options = ["--bind", address, "--port", str(port), "--save", "", "--appendonly", "no"]
+    with tempfile.TemporaryDirectory(prefix="vestibule-bench-") as home:
+        process = subprocess.Popen(["redis-server", *options, "--dir", home], stdout=subprocess.DEVNULL)
+        try:
+            _wait_for(address, port)
+            yield f"redis://{address}:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(address: str, port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(ConnectionRefusedError), socket.create_connection((address, port), PATIENCE):
+            return
+        time.sleep(0.01)
+    raise TimeoutError("redis-server did not start")
+
+
+# --- what is measured ---
+
+
+def cost_figures(where: str, store: str, count: int, rounds: int, goals: tuple[str, str]) -> list[Figure]:
+    """Visits of users who are assigned already, one at a time and many at once; the least of the rounds counts."""
+    names = [f"user{number}" for number in range(min(USERS, count))]
+    users = random.choices(names, k=count)
+    figures = []
+    with DirectorProcess(store) as director, Worker(director) as worker:
+        worker.cost(names, 64)
+        for at_once in (1, 64):
+            found = [worker.cost(users, at_once) for _ in range(rounds)]
+            how = f"assign and release of known users, {at_once} under way at once, least of {rounds} x {count:,}"
+            for process, costs, goal in zip(Cost._fields, zip(*found, strict=True), goals, strict=True):
+                name = f"{where}: {process}, {at_once} at once"
+                figures.append(Figure(name, min(costs) * 1e6, "µs CPU", goal, how))
+    return figures
+
+
+def memory_figures(count: int) -> list[Figure]:
+    """The director's memory with so many assignments, in memory, whose users have no sessions now."""
+    with DirectorProcess() as director, Worker(director) as worker:
+        before = pss_kib(director.pid)
+        worker.cost([f"somebody{number}@example.org" for number in range(count)], 256)
+        taken = (pss_kib(director.pid) - before) * 1024
+    how = f"{count:,} users who have been assigned and have left, the memory of the director's process"
+    return [
+        Figure("memory: all assignments", taken / _MEBIBYTE, "MiB", "<= 150" if count >= 500_000 else "", how),
+        Figure("memory: one assignment", taken / count, "bytes", "", "the same"),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="loadtest.assign", description=__doc__)
+    parser.add_argument("--count", type=int, default=50_000, help="visits of a round (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds, of which the least counts (default: %(default)s)"
+    )
+    parser.add_argument("--users", type=int, default=500_000, help="assignments in memory (default: %(default)s)")
+    parser.add_argument("--redis", action="store_true", help="measure with a Redis as well, which is started for it")
+    options = parser.parse_args(arguments)
+    print(this_machine())
+    figures = cost_figures("memory", MEMORY, options.count, options.rounds, ("<= 15", "<= 20"))
+    if options.redis:
+        with redis_server() as url:
+            figures += cost_figures("Redis", url, options.count, options.rounds, ("<= 15", "<= 100"))
+    print(table(figures + memory_figures(options.users)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
