@@ -42,6 +42,7 @@ from director.sections import BackendSettings, HealthSettings, ShardSettings
 from director.service import Service, StoreState
 from director.settings import MEMORY, DirectorSettings
 from director.shards import Backend, Shard, Shards, shard_faults
+from director.stores.opening import near as near_store
 from director.stores.opening import open_store
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "choose",
     "decide",
     "figures",
+    "near_store",
     "open_store",
     "rank",
     "shard_faults",

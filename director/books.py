@@ -6,7 +6,7 @@ A user is settled when nothing is left to be done but by others: the store, a wo
 import logging
 from collections import Counter
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from director.actions import AskDrained, Read, Swap
 from director.fleet import Fleet
@@ -32,8 +32,22 @@ class Counts(NamedTuple):
     refusals: Counter[str]
 
 
+class NearStore(Protocol):
+    """A store in this process, which answers at once."""
+
+    def swap_now(
+        self, user: str, expected: bytes | None, new: bytes | None, ttl: float | None
+    ) -> bytes | Swapped | None:
+        """See Store.swap."""
+        ...
+
+    def read_now(self, user: str) -> bytes | None:
+        """See Store.read."""
+        ...
+
+
 class Books:
-    """See the module."""
+    """See the module. Without a store that is `near`, orders to read and to swap are given."""
 
     def __init__(
         self,
@@ -46,12 +60,14 @@ class Books:
         mover: Mover,
         outbox: Outbox,
         *,
+        near: NearStore | None,
         checks_drained: bool,
     ) -> None:
         self.counts: Final = Counts(Counter(), Counter(), Counter())
         self.target: Final = mover.target
         self._life = life
-        self._settings = settings
+        self._stay = max(settings.stay, _MOMENT)
+        self._near = near
         self._roster = roster
         self._fleet = fleet
         self._guard = guard
@@ -74,24 +90,22 @@ class Books:
     def settle(self, user: User) -> None:
         """Do what is next for a user, until that is nothing, or the store's to do."""
         while not user.asking:
-            if not user.known and not self._is_away:
-                user.asking = True
-                self._out.do(Read(user.name))
+            if not user.known and not self._find_out(user):
                 return
-            user.known = True
-            self._mover.reroute(user)
+            if user.rerouted:
+                self._mover.reroute(user)
             if user.order == "flush":
                 self._flush(user)
                 continue
             record = self._settling.next(user, self._out.now)
             if record is None or record == user.record:
                 break
-            if not self._is_away:
-                self._swap(user, record)
+            if self._nodes.away_since is not None:
+                user.unsure = True
+                self._roster.unsure.add(user.name)
+                self._written(user, record, user.raw)
+            elif self._swap(user, record):
                 return
-            user.unsure = True
-            self._roster.unsure.add(user.name)
-            self._written(user, record, user.raw)
         if not user.asking:
             self._settled(user)
 
@@ -104,23 +118,16 @@ class Books:
 
     def look_all_up(self) -> None:
         """The store may have something else than we believe, of everybody."""
+        self._roster.recent.clear()
         for user in list(self._roster.users.values()):
-            if not user.asking:
-                user.known = False
-                self.settle(user)
+            user.known = False
+            self.settle(user)
 
     def swapped(self, user: User, outcome: Swapped | bytes | None) -> None:
         """The store has been asked to write: it has, or there is something else."""
         user.asking = False
-        if outcome is SWAPPED:
-            raw, user.asked = user.asked, None
-            self._written(user, user.wanted, raw)
-            if self._is_done(user):
-                self._settled(user)
-                return
-        elif not isinstance(outcome, Swapped):
-            self._believe(user, outcome)
-        self.settle(user)
+        if not self._has_swapped(user, outcome):
+            self.settle(user)
 
     def was_read(self, user: User, value: bytes | None) -> None:
         """The store says what it has."""
@@ -195,21 +202,49 @@ class Books:
 
     # How a user is settled.
 
-    def _swap(self, user: User, record: Record | None) -> None:
-        user.asking, user.wanted = True, record
+    def _find_out(self, user: User) -> bool:
+        """Learn what the store has for a user; return False while it is being asked. If it is away, then nothing."""
+        if self._nodes.away_since is not None:
+            user.known = True
+        elif self._near is not None:
+            self._believe(user, self._near.read_now(user.name))
+        else:
+            user.asking = True
+            self._out.do(Read(user.name))
+        return user.known
+
+    def _swap(self, user: User, record: Record | None) -> bool:
+        """Have the store write a record; return whether that is all for now."""
+        user.wanted = record
         user.asked = new = None if record is None else record.encode()
-        ttl = None if record is None or record.holds else max(self._settings.stay, _MOMENT)
-        self._out.do(Swap(user.name, user.raw, new, ttl))
+        ttl = None if record is None or record.holds else self._stay
+        if self._near is None:
+            user.asking = True
+            self._out.do(Swap(user.name, user.raw, new, ttl))
+            return True
+        return self._has_swapped(user, self._near.swap_now(user.name, user.raw, new, ttl))
+
+    def _has_swapped(self, user: User, outcome: Swapped | bytes | None) -> bool:
+        """Take the outcome of a swap; return whether the user is settled with that, as nearly always."""
+        if outcome is SWAPPED:
+            raw, user.asked = user.asked, None
+            self._written(user, user.wanted, raw)
+            if self._is_done(user):
+                self._settled(user)
+                return True
+        elif not isinstance(outcome, Swapped):
+            self._believe(user, outcome)
+        return False
 
     def _flush(self, user: User) -> None:
         user.order = ""
-        if user.record is not None and not user.record.holds and not user.leases and not self._is_away:
+        if user.record is not None and not user.record.holds and not user.leases and self._nodes.away_since is None:
             self._swap(user, None)
 
     def _written(self, user: User, record: Record | None, raw: bytes | None) -> None:
         """The record is what the store was asked to write, or what was decided without it."""
         before, user.record, user.raw = user.record, record, raw
-        if user.unsure and not self._is_away:
+        if user.unsure and self._nodes.away_since is None:
             user.unsure = False
             self._roster.unsure.discard(user.name)
         if before is None or record is None:
@@ -243,6 +278,8 @@ class Books:
         self._mover.tell(user)
         if user.idle and not self._mover.is_moving(user.name):
             self._roster.forget(user)
+            if user.raw is not None and not user.unsure:
+                self._roster.remember(user)
 
     def _wake(self, user: User) -> None:
         """The time to look again at a user has come; who is being moved may have been changed by others."""
@@ -261,7 +298,3 @@ class Books:
         if user.waiters:
             return self._settling.answer(user, self._out.now)
         return user.record is None or self._life not in user.record.holders
-
-    @property
-    def _is_away(self) -> bool:
-        return self._nodes.away_since is not None

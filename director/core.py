@@ -22,7 +22,7 @@ from director.actions import (
     SetAdmin,
     Vote,
 )
-from director.books import Books
+from director.books import Books, NearStore
 from director.fleet import Fleet, Turns
 from director.guard import MARK, Guard
 from director.hints import Admin, Changed, KickAll, Voted, encode
@@ -67,8 +67,8 @@ _LIMITS: Final[dict[str, Reason]] = {"user": "limit_user", "address": "limit_add
 
 class Core:
     """See the module. `life` names this node's life; `workers` are expected to announce what they have; `near`
-    says that asking the store costs next to nothing, so that it need not be spared a question; `random` gives
-    numbers from 0 to 1. Every event returns what is to be done, in this order."""
+    is the store if it is in this process: then nobody else is told to read and to swap; `random` gives numbers from 0
+    to 1. Every event returns what is to be done, in this order."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Core:
         *,
         workers: int,
         now: float,
-        near: bool = False,
+        near: NearStore | None = None,
         checks_drained: bool = False,
         random: Callable[[], float] = chance.random,
     ) -> None:
@@ -102,6 +102,7 @@ class Core:
             self.nodes,
             self.mover,
             self._out,
+            near=near,
             checks_drained=checks_drained,
         )
         self._near = near
@@ -398,7 +399,7 @@ class Core:
         if not verdict.allowed:
             self._deny(key, _LIMITS[verdict.limit], verdict.text, verdict.wait)
             return
-        user = self.roster.user(message.user, known=not self._near)
+        user = self.roster.arriving(message.user, known=self._near is None)
         user.shard, user.preferred = message.shard, message.preferred
         self.roster.wait(
             user,

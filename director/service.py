@@ -151,8 +151,6 @@ class Service:
         self._incarnation = os.urandom(8).hex()
         self._shards = shards
         self._backends = _by_name(shards)
-        self._swap_now = getattr(store, "swap_now", None)
-        self._read_now = getattr(store, "read_now", None)
         self._links: dict[str, Link] = {}
         self._strangers: set[Link] = set()
         self._dirty: list[Link] = []
@@ -171,8 +169,8 @@ class Service:
         self.store_state = StoreState(MEMORY if settings.store == MEMORY else "redis", False, time.time(), 0.0)
         self._performers: dict[type, Callable[[Any], None]] = {
             Send: self._send,
-            Swap: self._swap,
-            Read: self._read,
+            Swap: lambda action: self._begin(self._swap(action)),
+            Read: lambda action: self._begin(self._read(action)),
             Probe: lambda action: self._begin(self._probed(action.backend)),
             Vote: lambda action: self._begin(self._vote(action)),
             SetAdmin: self._set_admin,
@@ -378,23 +376,7 @@ class Service:
         for link in dirty:
             link.flush()
 
-    def _swap(self, action: Swap) -> None:
-        if self._swap_now is None:
-            self._begin(self._swap_away(action))
-            return
-        outcome = self._swap_now(action.user, action.expected, action.new, action.ttl)
-        self._meters.store("swap", True, 0.0)
-        self._perform(self._core.swapped(action.user, outcome, self._now))
-
-    def _read(self, action: Read) -> None:
-        if self._read_now is None:
-            self._begin(self._read_away(action))
-            return
-        value = self._read_now(action.user)
-        self._meters.store("read", True, 0.0)
-        self._perform(self._core.was_read(action.user, value, self._now))
-
-    async def _swap_away(self, action: Swap) -> None:
+    async def _swap(self, action: Swap) -> None:
         try:
             outcome = await self._asked("swap", self._store.swap(*action))
         except StoreAway:
@@ -402,7 +384,7 @@ class Service:
         else:
             self._tell(self._core.swapped, action.user, outcome)
 
-    async def _read_away(self, action: Read) -> None:
+    async def _read(self, action: Read) -> None:
         try:
             value = await self._asked("read", self._store.read(action.user))
         except StoreAway:
@@ -494,10 +476,14 @@ class Service:
         return word == "synced"
 
     def _partners(self, home: Backend) -> list[Backend]:
-        """The other backends that have the same mail."""
+        """The other backends that have the same mail, and are not down."""
         shards = [shard for shard in self._shards.all if home.name in shard.names]
         partners = {backend.name: backend for shard in shards for backend in shard.backends}
-        return [backend for name, backend in partners.items() if name != home.name]
+        return [
+            backend
+            for name, backend in partners.items()
+            if name != home.name and self._core.fleet.standing(name) != "out"
+        ]
 
     def _returned(self, home: Backend) -> float:
         """When this node has seen the backend come back, in seconds since 1970."""

@@ -126,5 +126,7 @@ class DirectorSettings:
         """Yield the key and what is wrong with it."""
         if self.store != MEMORY:
             yield from (("store", message) for message in address_faults(self.store))
+        if self.gate.asks_synced and self.failback.word_lasts <= self.gate.deadline:
+            yield "failback.word_lasts", f"is not longer than gate.deadline, {self.gate.deadline:g} s; give more"
         if self.node_timeout <= 2 * self.heartbeat:
             yield "node_timeout", f"is not more than two heartbeats of {self.heartbeat:g} s; give at least three"

@@ -174,10 +174,11 @@ class Settling:
     # A user who is somewhere.
 
     def _placed(self, user: User, record: Record, now: float) -> Record:
-        order, user.order = user.order, ""
-        target = self._hands.target(user) if order == "hold" else None
-        if target is not None and target[0] != record.backend and self._fleet.keeps(target[0]):
-            return self._claimed(user, self._ordered(user, record, target))
+        if user.order:
+            order, user.order = user.order, ""
+            target = self._hands.target(user) if order == "hold" else None
+            if target is not None and target[0] != record.backend and self._fleet.keeps(target[0]):
+                return self._claimed(user, self._ordered(user, record, target))
         elsewhere = self._elsewhere(user, record, now)
         if elsewhere is not None:
             return self._claimed(user, elsewhere)
@@ -187,7 +188,7 @@ class Settling:
 
     def _elsewhere(self, user: User, record: Record, now: float) -> Record | None:
         """The record of a user whose backend is no longer the right one, or has failed; None: it is right."""
-        shard = self._fleet.find_shard(user.shard) if user.waiters else None
+        shard = self._fleet.find_shard(user.shard) if user.waiters and user.shard != record.shard else None
         if shard is not None and record.backend not in shard.names:
             placed = self.place(user, shard, now)
             return None if placed is None else self._begin(user, record, placed)
@@ -228,20 +229,23 @@ class Settling:
     def _served(self, user: User, record: Record, now: float) -> Record:
         """The backend is the right one: who waits gets it, whom nobody needs is let go."""
         user.due = False
-        for lease in user.leases.values():
-            if lease.backend != record.backend:
-                down = self._fleet.standing(lease.backend) == "out"
-                self._hands.end(lease, BACKEND_DOWN if down else ELSEWHERE, now=True)
-        if self._lives_elsewhere(user, record):
+        if user.leases and self._must_close(user, record):
             if self._wait_until(user, "waited", "older sessions are being closed", self._assign_wait, now):
                 self._hands.look_again(user, now + self._poll)
             return record
         if user.waiters:
             return self._answered(user, record, now)
-        held = self._life in record.holders
         if user.leases:
             return record if record.held_by(self._life) else claim(record, self._life, "", "").record
-        return drop(record, self._life) if held else record
+        return self._let_go(user, record)
+
+    def _must_close(self, user: User, record: Record) -> bool:
+        """Close the sessions that are elsewhere; return whether some of them are on a backend that is alive."""
+        for lease in user.leases.values():
+            if lease.backend != record.backend:
+                down = self._fleet.standing(lease.backend) == "out"
+                self._hands.end(lease, BACKEND_DOWN if down else ELSEWHERE, now=True)
+        return self._lives_elsewhere(user, record)
 
     def _answered(self, user: User, record: Record, now: float) -> Record:
         backend = record.backend
@@ -250,15 +254,7 @@ class Settling:
             if self._wait_until(user, "unreachable", text, AGREE, now):
                 self._hands.look_again(user, now + self._poll)
             return record
-        if self._fleet.standing(backend) == "down":
-            self._refuse(
-                user,
-                "no_backend",
-                f"{backend} has failed, and there is no other",
-                lambda waiter: backend == waiter.failed,
-            )
-        doubtful = self._fleet.doubtful(backend)
-        ready = [waiter for waiter in user.waiters.values() if not (doubtful and waiter.failed == backend)]
+        ready = self._ready(user, backend)
         if not ready:
             return self._let_go(user, record)
         if not record.held_by(self._life):
@@ -266,6 +262,18 @@ class Settling:
         for waiter in ready:
             self._hands.grant(user, waiter)
         return record
+
+    def _ready(self, user: User, backend: str) -> list[Waiter]:
+        """Those who may have the backend: who has just failed there waits until a probe has told why."""
+        waiters = list(user.waiters.values())
+        if not any(waiter.failed == backend for waiter in waiters):
+            return waiters
+        if self._fleet.standing(backend) == "down":
+            text = f"{backend} has failed, and there is no other"
+            self._refuse(user, "no_backend", text, lambda waiter: waiter.failed == backend)
+        elif not self._fleet.doubtful(backend):
+            return waiters
+        return [waiter for waiter in waiters if waiter.failed != backend]
 
     def _let_go(self, user: User, record: Record) -> Record:
         """Nobody may be served now; a hold without sessions would keep the user from being moved."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import os
 import random
@@ -18,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import uvloop
 
@@ -33,18 +34,20 @@ from director import (
     Client,
     Core,
     DirectorSettings,
+    Lease,
     Service,
-    ShardSettings,
     Shards,
+    ShardSettings,
     open_store,
 )
 from loadtest.figures import Figure, table, this_machine
 from loadtest.usage import cpu_seconds, pss_kib
 
-T = TypeVar("T")
-
 USERS = 20_000
 """Users who come again and again."""
+
+MANY = 64
+"""Visits under way at once in a busy worker."""
 
 SHARD = "s1"
 
@@ -110,6 +113,7 @@ class DirectorProcess:
 
 
 def _live(settings: DirectorSettings, path: str, state_file: Path, ready: Event) -> None:
+    gc.freeze()  # as in production
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_direct(settings, path, state_file, ready))
     os._exit(0)
@@ -156,6 +160,10 @@ class Worker:
         self._client.start()
         await _visit(self._client, "first")
 
+    def stay(self, users: Iterable[str]) -> None:
+        """Give each of the users a session that stays."""
+        self._runner.run(_arrivals(self._client, users))
+
     def cost(self, users: Sequence[str], at_once: int) -> Cost:
         """The mean over one visit of each user, so many of them under way at once."""
         own, others = time.process_time(), cpu_seconds(self._director.pid)
@@ -177,11 +185,18 @@ async def _visits(client: Client, users: Iterable[str], at_once: int) -> None:
             tasks.create_task(visit())
 
 
+async def _arrivals(client: Client, users: Iterable[str]) -> None:
+    for user in users:
+        await _arrive(client, user)
+
+
 async def _visit(client: Client, user: str) -> None:
-    lease = await client.assign(
-        user, SHARD, "", address="192.0.2.1", protocol="imap", session="measured", on_kick=_on_kick
-    )
-    client.release(lease)
+    client.release(await _arrive(client, user))
+
+
+async def _arrive(client: Client, user: str) -> Lease:
+    address = f"192.0.2.{hash(user) % 256}"
+    return await client.assign(user, SHARD, "", address=address, protocol="imap", session="measured", on_kick=_on_kick)
 
 
 def _on_kick(reason: str, now: bool) -> None:
@@ -218,19 +233,23 @@ def _wait_for(address: str, port: int) -> None:
 
 
 def cost_figures(where: str, store: str, count: int, rounds: int, goals: tuple[str, str]) -> list[Figure]:
-    """Visits of users who are assigned already, one at a time and many at once; the least of the rounds counts."""
+    """Visits of users who are assigned already, with and without another session; the least of the rounds counts."""
     names = [f"user{number}" for number in range(min(USERS, count))]
-    users = random.choices(names, k=count)
-    figures = []
     with DirectorProcess(store) as director, Worker(director) as worker:
-        worker.cost(names, 64)
-        for at_once in (1, 64):
-            found = [worker.cost(users, at_once) for _ in range(rounds)]
-            how = f"assign and release of known users, {at_once} under way at once, least of {rounds} x {count:,}"
-            for process, costs, goal in zip(Cost._fields, zip(*found, strict=True), goals, strict=True):
-                name = f"{where}: {process}, {at_once} at once"
-                figures.append(Figure(name, min(costs) * 1e6, "µs CPU", goal, how))
-    return figures
+        worker.cost(names, MANY)
+        alone = [*_rounds(worker, where, "only session", names, count, rounds, goals)]
+        worker.stay(names)
+        return [*alone, *_rounds(worker, where, "further session", names, count, rounds, goals)]
+
+
+def _rounds(
+    worker: Worker, where: str, what: str, names: Sequence[str], count: int, rounds: int, goals: tuple[str, str]
+) -> Iterator[Figure]:
+    for at_once in (1, MANY):
+        found = [worker.cost(random.choices(names, k=count), at_once) for _ in range(rounds)]
+        how = f"assign and release, {at_once} under way at once, least of {rounds} x {count:,}"
+        for process, costs, goal in zip(Cost._fields, zip(*found, strict=True), goals, strict=True):
+            yield Figure(f"{where}, {what}: {process}, {at_once} at once", min(costs) * 1e6, "µs CPU", goal, how)
 
 
 def memory_figures(count: int) -> list[Figure]:

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import uvloop
 
-from director import MEMORY, Backend, Console, Core, Desk, Gate, Service, Shards, figures, open_store
+from director import MEMORY, Backend, Console, Core, Desk, Gate, Service, Shards, figures, near_store, open_store
 from proxy import privileges
 from proxy.dispatcher import Dispatcher
 from proxy.estate import Estate
@@ -91,20 +91,21 @@ async def _direct(estate: Estate, local: LocalSockets, context: ssl.SSLContext) 
     resolver = Resolver(backend.host for backend in _backends(shards))
     prober = Prober(Dispatcher(loop, linger=settings.timeouts.linger), settings, context, resolver)
     chosen = settings.director.gate
+    store = open_store(settings.director, state_file(settings))
     core = Core(
         estate.life,
         settings.director,
         shards,
         workers=settings.node.worker_count,
         now=time.monotonic(),
-        near=settings.director.store == MEMORY,
+        near=near_store(store),
         checks_drained=chosen.asks_drained,
     )
     gate = Gate(chosen, core.fleet.find_shard)
     meters = DirectorMeters(estate.counters.director)
     service = Service(
         core,
-        open_store(settings.director, state_file(settings)),
+        store,
         time.monotonic,
         life=estate.life,
         settings=settings.director,

@@ -8,9 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from director.shards import Shards
-
-from .world import SHARDS, World
+from director.record import decode
+from tests.director.world import SHARDS, Node, World
 
 USERS = ("ann", "bob", "cyd")
 BACKENDS = ("a", "b", "c", "d")
@@ -22,22 +21,22 @@ numbers = st.integers(0, 30)
 
 
 class Director(RuleBasedStateMachine):
-    """Two nodes with two workers each; the store never fails."""
+    """Nodes with two workers each, whose clocks are minutes apart; the store never fails."""
+
+    nodes = 2
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(nodes=2)
-        self.world.run_dry()
+        self.world = World(self.nodes)
         self.shards = dict(HOMES)
 
-    def node(self, which: int):  # type: ignore[no-untyped-def]
+    def node(self, which: int) -> Node:
         living = self.world.living()
         return living[which % len(living)]
 
     @rule(user=users, which=numbers)
     def somebody_logs_in(self, user: str, which: int) -> None:
-        node = self.node(which)
-        node.login(node.workers[which % 2], user, self.shards[user])
+        self.node(which).login(user, self.shards[user], worker=which % 2)
 
     @rule(which=numbers)
     def somebody_logs_out(self, which: int) -> None:
@@ -66,6 +65,10 @@ class Director(RuleBasedStateMachine):
     @rule(backend=backends)
     def a_backend_returns(self, backend: str) -> None:
         self.world.backends[backend].up = True
+
+    @rule(backend=backends, which=numbers)
+    def a_node_does_not_reach_a_backend(self, backend: str, which: int) -> None:
+        self.node(which).unreachable ^= {backend}
 
     @rule()
     def workers_notice(self) -> None:
@@ -103,12 +106,16 @@ class Director(RuleBasedStateMachine):
     @rule(which=numbers)
     def a_worker_dies(self, which: int) -> None:
         node = self.node(which)
+        node.arrive()
+        node.crash(node.workers[which % 2])
+
+    @rule(which=numbers)
+    def a_worker_loses_its_connection(self, which: int) -> None:
+        node = self.node(which)
+        node.arrive()
         worker = node.workers[which % 2]
-        worker.sessions.clear()
-        worker.inbox.clear()
-        node.do(node.core.left(worker.name, node.now))
-        worker.name += "'"
-        node.introduce(which % 2, worker)
+        node.disconnect(worker)
+        node.arriving.append(worker)
 
     @rule(which=numbers)
     def a_director_is_replaced(self, which: int) -> None:
@@ -127,7 +134,8 @@ class Director(RuleBasedStateMachine):
     def settle_down(self) -> None:
         """Everything that ails is mended, and time passes until nothing changes any more."""
         for node in self.world.living():
-            node.cut = False
+            node.cut = node.asleep = False
+            node.unreachable.clear()
         self.world.run_dry()
         for backend in BACKENDS:
             self.world.backends[backend].up = True
@@ -140,19 +148,26 @@ class Director(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end everybody who wants in gets in, to one place, and the store knows who is where."""
-        world = self.world
         self.settle_down()
+        self.everybody_gets_in()
+        self.everybody_leaves()
+
+    def everybody_gets_in(self) -> None:
+        world = self.world
         for user in USERS:
             for node in world.living():
-                node.login(node.workers[0], user, self.shards[user])
+                node.login(user, self.shards[user])
         world.run_dry()
         for user in USERS:
             places = world.places(user)
             assert len(places) == 1, (user, places)
             shard = next(shard for shard in SHARDS if shard.name == self.shards[user])
             assert places <= {backend.name for backend in shard.backend}
+        assert not any(node.core.roster.split for node in world.living())
+
+    def everybody_leaves(self) -> None:
+        world = self.world
         for node in world.living():
-            assert not node.core.roster.split
             for worker in node.workers:
                 for number in list(worker.sessions):
                     node.end(worker, number)
@@ -160,23 +175,22 @@ class Director(RuleBasedStateMachine):
             world.run_dry()
             world.pass_time(1.0)
         for node in world.living():
-            assert not node.core.roster.where.get("x") and not any(node.core.roster.where.values())
+            assert not any(node.core.roster.where.values())
             assert len(node.core.guard) == 0
-            assert not node.core.roster.users, [vars_of(user) for user in node.core.roster.users.values()]
+            assert not node.core.roster.users
         for _, value in world.scan(""):
-            from director.record import decode
-
             assert not decode(value).holds, value
 
 
-def vars_of(user: object) -> dict[str, object]:
-    """For the message of a test that fails."""
-    return {name: getattr(user, name) for name in type(user).__slots__}  # type: ignore[attr-defined]
+class ThreeNodes(Director):
+    """The same with three nodes: two of them agree on what the third does not see."""
+
+    nodes = 3
 
 
 class WithLosses(Director):
-    """The same when nodes lose the store, and the store loses what it has: then a user may for a while be on two
-    backends, but not for longer than it takes to find out."""
+    """The same when nodes lose the store or sleep for a while, and the store loses what it has: then a user may for a
+    while be on two backends, but not for longer than it takes to find out."""
 
     lost = False
 
@@ -189,11 +203,22 @@ class WithLosses(Director):
     def a_node_finds_the_store(self, which: int) -> None:
         self.node(which).cut = False
 
+    @rule(which=numbers)
+    def a_node_falls_asleep(self, which: int) -> None:
+        self.node(which).asleep = True
+        self.lost = True
+
+    @rule(which=numbers)
+    def a_node_wakes_up(self, which: int) -> None:
+        self.node(which).asleep = False
+
+    @rule(silent=st.booleans())
+    def hints_are_lost_or_heard(self, silent: bool) -> None:
+        self.world.silent = silent
+
     @rule()
     def the_store_forgets_everything(self) -> None:
-        from director.stores.memory import MemoryStore
-
-        self.world.store = MemoryStore(lambda: self.world.time)
+        self.world.forget()
         self.lost = True
 
     @invariant()
@@ -207,17 +232,18 @@ class WithLosses(Director):
             assert len(self.world.places(user)) <= 1, (user, self.world.places(user))
 
 
-@pytest.mark.parametrize("machine", [Director, WithLosses], ids=["while the store is there", "with store losses"])
-def test_no_user_is_on_two_backends_whatever_happens(machine: type[Director]) -> None:
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(Director, 100), (WithLosses, 100), (ThreeNodes, 60)],
+    ids=["while the store is there", "with losses", "on three nodes"],
+)
+def test_no_user_is_on_two_backends_whatever_happens(machine: type[Director], examples: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=150,
-            stateful_step_count=60,
+            max_examples=examples,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-assert Shards

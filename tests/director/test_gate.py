@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def by_doveadm(api: Api, secret: Path, **more: Any) -> Gate:
 def test_without_settings_nobody_is_asked() -> None:
     settings = GateSettings()
     assert (settings.asks_synced, settings.asks_drained, list(settings.faults())) == (False, False, [])
+
+
+def test_every_key_is_explained_and_its_default_is_possible() -> None:
+    for setting in fields(GateSettings):
+        assert setting.metadata["doc"].endswith(".")
+        if "min" in setting.metadata:
+            assert setting.metadata["min"] <= setting.default <= setting.metadata["max"]
 
 
 def test_good_settings_have_no_faults(secret: Path) -> None:

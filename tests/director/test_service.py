@@ -445,6 +445,26 @@ async def test_a_probe_with_a_fault_of_ours_has_failed(caplog: pytest.LogCapture
         assert "a bug" in caplog.text
 
 
+async def test_a_probe_that_cannot_be_made_says_nothing_and_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "_AGAIN", 0.0)
+    outcomes: list[OSError | str] = [OSError(24, "Too many open files"), OSError(24, "Too many open files"), ""]
+
+    async def probe(backend: Backend) -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    async with running(Scripted(said=lambda *_: [Probe("mb1a")]), probe=probe) as stage:
+        worker = await stage.worker()
+        worker.say(Connected("192.0.2.1"))
+        await stage.told(("said", W, Connected("192.0.2.1")), ("probed", "mb1a", ""))
+        assert outcomes == []
+        assert "backend mb1a cannot be probed" in caplog.text
+
+
 async def test_a_backend_of_new_shards_is_probed() -> None:
     async with running(Scripted(said=lambda *_: [Probe("mb3a")])) as stage:
         shards = Shards([shard_settings("s3", mb3a=1)])
@@ -487,6 +507,9 @@ class Fleet:
 
     def rows(self, now: float) -> tuple[Row, ...]:
         return (Row("mb1a", "s1", "", "mb1a.example", 1, 1, "up", "online", "up", "", now - 60.0, 1.0),)
+
+    def standing(self, backend: str) -> str:
+        return "up"
 
 
 def asking() -> Scripted:

@@ -1,7 +1,7 @@
 """The interface is kept by every store there is."""
 
 from director.store import SWAPPED, Store, Swapped
-from director.stores.connect import RedisSettings
+from director.stores.settings import RedisSettings
 from director.stores.memory import MemoryStore
 from director.stores.redis import RedisStore
 

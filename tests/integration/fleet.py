@@ -171,6 +171,10 @@ class Fleet:
         """How many clients are logged in."""
         return sum(client.online for client in list(self._tasks))
 
+    def online_at(self, place: Place) -> int:
+        """How many clients are logged in there."""
+        return sum(client.online and client.where == place for client in list(self._tasks))
+
     def report(self, clients: Iterable[Client] = ()) -> Report:
         """What these clients, or all, have met; failures and ends are those of all."""
         asked = list(clients) or list(self._tasks)

@@ -297,6 +297,7 @@ async def test_a_login_of_a_user_who_is_being_moved_ends_at_once_and_goes_on_the
         link = await asyncio.wait_for(reaching, 10)
         assert bench.kicks == [("moved", False)]
         assert bench.record.backend == "mb1b"
+        imap.held.set()
         await old.finished()
         link.channel.close()
 

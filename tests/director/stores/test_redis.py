@@ -13,8 +13,8 @@ from typing import TypeVar
 import pytest
 
 from director.store import SWAPPED, StoreAway
-from director.stores.connect import RedisSettings
 from director.stores.redis import MAX_WAITING, RedisStore
+from director.stores.settings import RedisSettings
 from tests.integration.addresses import free_ports
 from tests.integration.processes import give_away
 from tests.integration.redis import RedisServer, Sentinels, url
