@@ -20,6 +20,7 @@ from director.settings import DirectorSettings
 from director.settling import Settling
 from director.store import SWAPPED, BadRecord, Swapped
 from director.wire import Grant, Kick, Reason, Refuse
+from director.workers import Workers
 
 _MOMENT: Final = 0.001
 
@@ -57,6 +58,7 @@ class Books:
         fleet: Fleet,
         guard: Guard,
         nodes: Nodes,
+        workers: Workers,
         mover: Mover,
         outbox: Outbox,
         *,
@@ -73,6 +75,7 @@ class Books:
         self._guard = guard
         self._mover = mover
         self._nodes = nodes
+        self._workers = workers
         self._out = outbox
         self._alarms: list[tuple[float, str]] = []
         self._settling = Settling(
@@ -88,7 +91,12 @@ class Books:
     # What happens to users.
 
     def settle(self, user: User) -> None:
-        """Do what is next for a user, until that is nothing, or the store's to do."""
+        """Do what is next for a user, until that is nothing, or the store's to do.
+
+        Until all workers have said what they have, nothing is: sessions may be missing.
+        """
+        if not self._workers.are_open:
+            return
         while not user.asking:
             if not user.known and not self._find_out(user):
                 return
@@ -148,7 +156,7 @@ class Books:
         while self._alarms and self._alarms[0][0] <= self._out.now:
             _, name = heappop(self._alarms)
             user = self._roster.users.get(name)
-            if user is not None and not user.asking:
+            if user is not None:
                 self._wake(user)
 
     # What Settling wants done.
@@ -261,7 +269,7 @@ class Books:
 
     def _believe(self, user: User, value: bytes | None) -> None:
         """The store says what it has."""
-        user.known, user.raw, user.unsure = True, value, False
+        user.known, user.raw, user.unsure, user.why = True, value, False, "sticky"
         self._roster.unsure.discard(user.name)
         try:
             user.record = None if value is None else decode(value)

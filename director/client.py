@@ -139,8 +139,8 @@ class Client:
     async def _connect(self) -> None:
         """Make a line and say who we are, what we have, and what we want."""
         self._unframer, self._lost = Unframer(), asyncio.Event()
-        line = await asyncio.wait_for(self._dial(self._path, self), _DIAL_WITHIN)
-        self._line = line
+        async with asyncio.timeout(_DIAL_WITHIN):  # wait_for may swallow a cancellation
+            self._line = line = await self._dial(self._path, self)
         leases = [lease.announcement() for lease in self._leases.values()]
         wanted = [question.asked for question in self._questions.values()]
         line.send(frames([self._hello, *leases, Announced(), *wanted]))

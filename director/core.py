@@ -60,7 +60,8 @@ _STRAYS: Final = "strays"
 _DEAD: Final = "dead"
 _FLUSH: Final = "flush"
 _ROUTES: Final = "routes"
-
+_SEARCHES: Final = (_STRAYS, _DEAD, _ROUTES)
+"""Scans that have to come to their end, however often the store goes away."""
 
 _LIMITS: Final[dict[str, Reason]] = {"user": "limit_user", "address": "limit_address", "pair": "limit_pair"}
 
@@ -100,6 +101,7 @@ class Core:
             self.fleet,
             self.guard,
             self.nodes,
+            self.workers,
             self.mover,
             self._out,
             near=near,
@@ -108,6 +110,8 @@ class Core:
         self._near = near
         self._random = random
         self._identity = ""
+        self._beaten_at = now
+        self._broken_off: set[str] = set()
         self._admin: dict[str, str] = {}
         self.mover.arrange()
 
@@ -219,6 +223,7 @@ class Core:
         returned, self.nodes.away_since = self.nodes.away_since is not None, None
         emptied = snapshot.store != self._identity
         first, self._identity = not self._identity, snapshot.store
+        slept, self._beaten_at = now - self._beaten_at >= self.settings.node_timeout, now
         for life in self.nodes.look(snapshot.nodes, emptied, now):
             self._out.note(logging.WARNING, f"node {life} is dead: its sessions hold nobody any more")
             if self.nodes.is_first:
@@ -228,8 +233,11 @@ class Core:
         self._admin = dict(snapshot.admin)
         self._turn(self.fleet.admin(self._admin, now))
         self.mover.arrange()
-        if returned or emptied:
-            self._reconcile(first)
+        if returned or emptied or slept:
+            self._reconcile(first and not returned)
+        for purpose in sorted(self._broken_off):
+            self._out.do(Scan(purpose, ""))
+        self._broken_off.clear()
         return self._take()
 
     def beat_failed(self, now: float) -> Sequence[Action]:
@@ -279,7 +287,11 @@ class Core:
     def scan_done(self, purpose: str, complete: bool, now: float) -> Sequence[Action]:
         """A scan is over, or the store has gone away meanwhile."""
         self._out.now = now
-        self.mover.surveyed(purpose, complete)
+        if not complete and purpose in _SEARCHES:
+            self._broken_off.add(purpose)
+        stranded = self.mover.surveyed(purpose, complete)
+        if stranded and self.fleet.admin_state(stranded) == "offline":
+            self._order_kick(stranded)
         return self._take()
 
     # Events: the directory.
@@ -290,7 +302,7 @@ class Core:
         if shard:
             known = self.roster.user(user, known=False)
             known.shard, known.preferred = shard, preferred
-            known.rerouted = True
+            known.routed = known.rerouted = True
             self.books.settle(known)
         return self._take()
 
@@ -306,6 +318,10 @@ class Core:
         self.mover.arrange()
         for worker in self.workers.slots:
             self._out.send(worker, self._catalogue())
+        for user in list(self.roster.users.values()):
+            if user.record is not None and not self._is_in_place(user.record):
+                user.shard, user.rerouted = user.shard or user.record.shard, True
+                self.books.settle(user)
         self._out.do(Scan(_ROUTES, ""))
         return self._take()
 
@@ -331,8 +347,7 @@ class Core:
     def kick(self, target: str, now: float) -> tuple[int, Sequence[Action]]:
         """End the sessions of a user, an address or a backend, on all nodes; return how many there are on this one."""
         self._out.now = now
-        self._out.do(Publish(encode(KickAll(self.life, target))))
-        return self._kick_all(target), self._take()
+        return self._order_kick(target), self._take()
 
     def move(self, user: str, backend: Backend, now: float) -> Sequence[Action]:
         """Move a user to a backend."""
@@ -341,19 +356,21 @@ class Core:
         return self._take()
 
     def drain(self, backend: str, now: float, *, dry: bool) -> tuple[str, Sequence[Action]]:
-        """Move everybody who is on a backend to others; return the job, whose report says what it is going to do."""
+        """Move everybody who is on a backend to others; return the job, whose survey says what it is going to do.
+
+        A backend that is online goes on standby with that: else those who have left would soon return.
+        """
         self._out.now = now
+        if not dry and self.fleet.admin_state(backend) == "online":
+            self._say_admin(backend, "standby")
         job = self.mover.drain(backend, dry=dry)
         return job, self._take()
 
     def set_admin(self, backend: str, state: str, now: float) -> Sequence[Action]:
-        """Keep the operator's word: online, standby or offline. Who is on a backend that goes offline is moved."""
+        """Keep the operator's word: online, standby or offline. Who is on a backend that goes offline is moved, and
+        whoever cannot be moved is kicked."""
         self._out.now = now
-        self._admin[backend] = state
-        self._turn(self.fleet.admin(self._admin, now))
-        self._out.do(SetAdmin(backend, "" if state == "online" else state))
-        self._out.do(Publish(encode(Admin(self.life, backend, state))))
-        self.mover.arrange()
+        self._say_admin(backend, state)
         if state == "offline":
             self.mover.drain(backend, dry=False)
         return self._take()
@@ -400,15 +417,14 @@ class Core:
             self._deny(key, _LIMITS[verdict.limit], verdict.text, verdict.wait)
             return
         user = self.roster.arriving(message.user, known=self._near is None)
-        user.shard, user.preferred = message.shard, message.preferred
+        user.shard, user.preferred, user.routed = message.shard, message.preferred, True
         self.roster.wait(
             user,
             Waiter(
                 key, message.address, message.protocol, message.session, self._out.now, message.failed, message.began
             ),
         )
-        if self.workers.are_open:
-            self.books.settle(user)
+        self.books.settle(user)
 
     def _deny(self, key: Key, reason: Reason, text: str, wait: float = 0.0) -> None:
         self.books.counts.refusals[reason] += 1
@@ -446,8 +462,7 @@ class Core:
                 message.began,
             ),
         )
-        if self.workers.are_open:
-            self.books.settle(user)
+        self.books.settle(user)
 
     def _open(self) -> None:
         """All workers have said what they have, or have had the time for it."""
@@ -455,6 +470,18 @@ class Core:
         for user in list(self.roster.users.values()):
             self.books.settle(user)
         self._out.do(Scan(_STRAYS, ""))
+
+    def _say_admin(self, backend: str, state: str) -> None:
+        self._admin[backend] = state
+        self._turn(self.fleet.admin(self._admin, self._out.now))
+        self._out.do(SetAdmin(backend, "" if state == "online" else state))
+        self._out.do(Publish(encode(Admin(self.life, backend, state))))
+        self.mover.arrange()
+
+    def _order_kick(self, target: str) -> int:
+        """Kick who is meant on all nodes; return how many sessions that are on this one."""
+        self._out.do(Publish(encode(KickAll(self.life, target))))
+        return self._kick_all(target)
 
     def _kick_all(self, target: str) -> int:
         """Kick who is meant: a user, an address, or everybody on a backend; return how many sessions that are."""
@@ -466,9 +493,11 @@ class Core:
     # The store as a whole.
 
     def _reconcile(self, first: bool) -> None:
-        """The store is back, or it is another: look everybody up whom we know."""
+        """The store is back, or it is another, or others may have taken us for dead: look everybody up whom we know."""
         if not first:
-            self._out.note(logging.WARNING, "the store is back, or has lost something: all users are looked up")
+            self._out.note(
+                logging.WARNING, "the store is back, or has lost something, or had not heard of us: all are looked up"
+            )
         self.books.look_all_up()
         if not first:
             self._out.do(Scan(_STRAYS, ""))
@@ -478,8 +507,7 @@ class Core:
             self.mover.found(purpose, name, record)
             return
         if purpose == _ROUTES:
-            shard = self.fleet.find_shard(record.shard)
-            concerned = shard is None or record.backend not in shard.names
+            concerned = not self._is_in_place(record)
         elif purpose == _FLUSH:
             concerned = not record.holds
         else:
@@ -494,6 +522,10 @@ class Core:
         if purpose == _ROUTES:
             user.shard, user.rerouted = record.shard, True
         self.books.settle(user)
+
+    def _is_in_place(self, record: Record) -> bool:
+        shard = self.fleet.find_shard(record.shard)
+        return shard is not None and record.backend in shard.names
 
     # Backends.
 

@@ -111,6 +111,10 @@ class Failback:
         """Whether the user is away."""
         return user in self._away
 
+    def home(self, user: str) -> str:
+        """Return where the user belongs, "" for one who is not away."""
+        return self._away.get(user, "")
+
     def count(self, home: str) -> int:
         """Return how many users are away from this home."""
         known = self._homes.get(home)

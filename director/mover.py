@@ -90,14 +90,16 @@ class Mover:
         if chosen is not None:
             survey.orders.append(Order(name, record.backend, chosen[0].name, bool(record.holds)))
 
-    def surveyed(self, job: str, complete: bool) -> None:
-        """Everybody has been found, or the store went away before."""
+    def surveyed(self, job: str, complete: bool) -> str:
+        """Everybody has been found, or the store went away before; return a backend with users who cannot leave it."""
         survey = self.surveys.get(job)
-        if survey is not None:
-            survey.done, survey.complete = True, complete
-            orders, survey.orders = survey.orders, []
-            if orders and not survey.dry:
-                self._start(job, orders)
+        if survey is None:
+            return ""
+        survey.done, survey.complete = True, complete
+        orders, survey.orders = survey.orders, []
+        if orders and not survey.dry:
+            self._start(job, orders)
+        return job.removeprefix(DRAIN) if survey.to[""] and not survey.dry else ""
 
     def abort(self, job: str) -> None:
         """Let who has not been moved stay."""

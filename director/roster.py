@@ -63,7 +63,8 @@ class User:
     `record` is what the store has for the user, `raw` its stored form; `known` says whether we have reason to believe
     so. `asking` while an answer of the store is awaited; `wanted` is then what it was asked to write, `asked` the
     stored form of that.
-    `shard` and `preferred` are what the directory said last, "" when it has not been asked.
+    `shard` and `preferred` are what the directory said last, if it was asked (`routed`); else `shard` is what the
+    sessions or the record say.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class User:
         "raw",
         "record",
         "rerouted",
+        "routed",
         "shard",
         "split",
         "unsure",
@@ -93,6 +95,7 @@ class User:
     def __init__(self, name: str, *, known: bool) -> None:
         self.name = name
         self.shard = self.preferred = ""
+        self.routed = False
         self.known = known
         self.record: Record | None = None
         self.raw: bytes | None = None

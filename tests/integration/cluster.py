@@ -142,6 +142,15 @@ class Cluster:
         status = self.status(node)
         return bool(status) and bool(status["store"]["away"])
 
+    def standing(self, node: Vestibule, backend: str) -> str:
+        """How a backend stands, as a node sees it."""
+        rows = self.asked(node, "backends")
+        return next(str(row["standing"]) for row in rows if row["backend"] == backend)
+
+    def living(self, node: Vestibule) -> list[str]:
+        """The names of the nodes that a node believes to live."""
+        return [str(one["name"]).partition("/")[0] for one in self.status(node).get("nodes", ()) if one["living"]]
+
     def record(self, user: User, node: Vestibule | None = None) -> dict[str, Any]:
         """What the nodes share about a user, as the first or another one tells it; empty if that is nothing."""
         (answer,) = self.asked(node or self.nodes[0], "explain", user=user.name)
@@ -149,11 +158,12 @@ class Cluster:
 
     def move(self, user: User, backend: str, node: Vestibule | None = None) -> None:
         """Have a user moved, by an order to the first or another node, and return when that is done."""
-        self.asked(node or self.nodes[0], "move", user=user.name, backend=backend, dry=False)
-        wait_until(partial(self._is_at, user, backend), f"{user.name} to be moved to {backend}")
+        asked = node or self.nodes[0]
+        self.asked(asked, "move", user=user.name, backend=backend, dry=False)
+        wait_until(partial(self._is_at, user, backend, asked), f"{user.name} to be moved to {backend}")
 
-    def _is_at(self, user: User, backend: str) -> bool:
-        record = self.record(user, next(node for node in self.nodes if node.exit_code() is None))
+    def _is_at(self, user: User, backend: str, node: Vestibule) -> bool:
+        record = self.record(user, node)
         return record.get("backend") == backend and not record["target"]
 
     def wait_until_whole(self, nodes: Iterable[Vestibule] = ()) -> None:
@@ -213,6 +223,7 @@ class Cluster:
         slapd = self.directory.server
         return {
             "node": {"name": name},
+            "admin": {"allow_from": ["198.18.0.0/15"]},
             "directory": {
                 "kind": "ldap",
                 "servers": [slapd.ldap],

@@ -53,7 +53,7 @@ def test_users_of_a_killed_node_are_served_by_the_other_at_the_same_server(
     killed.kill()
     wait_until(lambda: all(client.where == cluster.place(other) and client.online for client in clients), "the others")
     more_is_stored(fleet)
-    wait_until(lambda: len(living(cluster, other)) == 1, "the dead node to be forgotten")
+    wait_until(lambda: len(cluster.living(other)) == 1, "the dead node to be forgotten")
     cluster.move(USERS[0], "b", other)  # which the dead node does not hold up
     fleet.wait_until_in(clients)
     killed.start()
@@ -112,18 +112,13 @@ def test_nodes_agree_though_their_clocks_do_not(
     ):
         cluster.everybody(fleet)
         for node in cluster.nodes:
-            assert len(living(cluster, node)) == 2
+            assert len(cluster.living(node)) == 2
         cluster.move(USERS[0], "b")
         fleet.wait_until_in()
         more_is_stored(fleet)
         cluster.nodes[1].kill_director()
         cluster.wait_until_whole()
         cluster.assert_all_is_well(fleet, pair, moved=USERS[:1])
-
-
-def living(cluster: Cluster, node: Vestibule) -> list[str]:
-    """The nodes that a node believes to live."""
-    return [one["name"] for one in cluster.status(node).get("nodes", ()) if one["living"]]
 
 
 def counted(cluster: Cluster, node: Vestibule) -> int:

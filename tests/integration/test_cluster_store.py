@@ -14,6 +14,7 @@ from tls import ThrowawayAuthority
 from .cluster import Cluster, crowd, more_is_stored
 from .dsync import Pair
 from .redis import RedisServer, Sentinels
+from .site import User
 from .wait import wait_until
 
 USERS = crowd(6)
@@ -65,12 +66,15 @@ def assert_an_outage_is_survived(
 
 def assert_the_store_has_everybody(cluster: Cluster) -> None:
     """Where they are, and that both nodes have sessions of them."""
-    lives = {cluster.status(node)["life"] for node in cluster.nodes}
     for user in USERS:
-        wait_until(
-            lambda user=user: cluster.record(user).get("holds", {}).keys() == lives, f"the record of {user.name}"
-        )  # type: ignore[misc]
+        wait_until(partial(is_held_by_both, cluster, user), f"the record of {user.name}")
         assert cluster.record(user)["backend"] == ("b" if user is MOVED else "a")
+
+
+def is_held_by_both(cluster: Cluster, user: User) -> bool:
+    """Whether the store says that both nodes have sessions of a user."""
+    lives = {cluster.status(node)["life"] for node in cluster.nodes}
+    return set(cluster.record(user).get("holds", ())) == lives
 
 
 def test_a_redis_that_is_killed_and_comes_back_empty(cluster: Cluster, pair: Pair, redis: RedisServer) -> None:

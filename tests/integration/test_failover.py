@@ -13,7 +13,7 @@ from .site import Site, User, new_dovecot, shard
 from .vestibule import Vestibule
 from .wait import wait_until
 
-QUICK = {"timeouts": {"retry_pause": 0.05}, "director": {"retry_down_after": 0.5}}
+QUICK = {"timeouts": {"retry_pause": 0.05}}
 
 
 @pytest.fixture

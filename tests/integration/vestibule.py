@@ -188,8 +188,9 @@ class Vestibule:
         ]
         user = service_account().user
         node = {"workers": self._workers, "run_dir": self.home, "user": user, **sections.get("node", {})}
-        admin = {"metrics": f"{host}:{self._metrics_port}"}
-        return {"listener": listeners, "admin": admin, "log": {"format": "json"}, **sections, "node": node}
+        admin = {"metrics": f"{host}:{self._metrics_port}", **sections.get("admin", {})}
+        defaults = {"listener": listeners, "log": {"format": "json"}}
+        return {**defaults, **sections, "node": node, "admin": admin}
 
     def _kill_child(self, name: str) -> None:
         for pid in children(self._process.pid):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from director.wire import Announce
 from ldapmap import Entry, Unavailable
 from loadtest.backends import Backend as SimulatedBackend
 from proxy.farewell import QUIET
@@ -28,7 +29,7 @@ LOOPBACK = ip_network("127.0.0.0/8")
 ELSEWHERE = ip_network("192.0.2.0/24")
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 993\r\n"
 V2 = header(("192.0.2.7", 5555), ("198.51.100.1", 993))
-BYE = b"* BYE [UNAVAILABLE] The mail proxy is restarting. Try again.\r\n"
+MOVED = b"* BYE [UNAVAILABLE] Your mail is being moved. Connect again.\r\n"
 
 PLAIN_TEXT: dict[str, Any] = {"tls": "off", "plaintext_auth": True}
 
@@ -387,8 +388,7 @@ async def test_a_client_that_is_gone_cancels_its_login_and_the_lease_goes_back(t
         line = await front.ended()
         assert (line["failure"], line["closed_by"], line["user"]) == ("disconnected", "client", "alice")
         await server.finished()
-        front.clock.add(front.settings.director.stay + 1)
-        assert front.director.explain("alice", "s1", "").why != "sticky"
+        await until(lambda: not front.director.leases)
 
 
 async def test_a_client_that_is_gone_during_the_bind_cancels_it(tmp_path: Path) -> None:
@@ -415,14 +415,12 @@ async def test_a_clients_quiet_end_during_the_login_ends_the_session_with_it(tmp
         assert (await front.ended())["closed_by"] == "client"
 
 
-async def test_a_revoked_lease_ends_a_relayed_session(tmp_path: Path) -> None:
+async def test_a_session_whose_backend_is_down_ends_and_the_next_is_at_the_partner(tmp_path: Path) -> None:
     async with Server(Imap()) as first, Server(Imap()) as second:
-        settings = site(first, second, director={"failures_to_down": 1})
-        async with Front(settings, tmp_path) as front:
+        async with Front(site(first, second), tmp_path) as front:
             client = await front.logged_in_as("alice")
-            lease = await front.director.assign("somebody", "s1", "", lambda reason: None)
-            front.director.report_failure(lease)
-            assert await client.rest() == BYE
+            front.director.fail("mb1a")
+            assert await client.rest() == MOVED
             assert (await front.ended())["closed_by"] == "backend down"
             again = await front.logged_in_as("alice")
             assert (len(first.peers), len(second.peers)) == (1, 1)
@@ -430,13 +428,59 @@ async def test_a_revoked_lease_ends_a_relayed_session(tmp_path: Path) -> None:
 
 
 async def test_a_session_within_a_command_ends_without_a_word_when_its_backend_is_down(tmp_path: Path) -> None:
-    async with Server(Imap()) as server, Front(site(server, director={"failures_to_down": 1}), tmp_path) as front:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
         client = await front.logged_in_as("alice")
         await client.send(b"half a line")
         await until(lambda: server.heard.endswith(b"half a line"))
-        lease = await front.director.assign("somebody", "s1", "", lambda reason: None)
-        front.director.report_failure(lease)
+        front.director.fail("mb1a")
         assert await client.rest() == b""
+
+
+async def test_a_session_that_is_moved_ends_between_two_responses(tmp_path: Path) -> None:
+    async with Server(Imap()) as first, Server(Imap()) as second, Front(site(first, second), tmp_path) as front:
+        client = await front.logged_in_as("alice")
+        front.director.move("alice", "mb1b")
+        await client.send(b"hello\r\n")
+        assert await client.line() == b"echo hello"
+        assert front.sessions
+        await until(lambda: front.dispatcher.timed)
+        front.pass_time(QUIET)
+        front.pass_time(QUIET)
+        assert await client.rest() == MOVED
+        assert (await front.ended())["closed_by"] == "moved"
+        again = await front.logged_in_as("alice")
+        assert len(second.peers) == 1
+        again.close()
+
+
+async def test_a_login_of_a_user_who_is_being_moved_waits_and_succeeds_at_the_new_place(tmp_path: Path) -> None:
+    imap = Imap()
+    imap.held.clear()
+    async with Server(imap) as first, Server(Imap()) as second, Front(site(first, second), tmp_path) as front:
+        client = await front.greeted()
+        await client.send(login() + b"\r\n")
+        await until(lambda: imap.logins)
+        front.director.move("alice", "mb1b")
+        assert b"a OK" in await client.answer(b"a")
+        client.close()
+        line = await front.ended()
+        assert (line["backend"], line["closed_by"]) == ("mb1b", "client")
+        assert "failed_logins" not in line
+        assert len(second.peers) == 1
+        imap.held.set()
+
+
+async def test_a_director_that_is_replaced_is_told_of_the_sessions_and_nobody_else_notices(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
+        client = await front.logged_in_as("alice")
+        front.director.hang_up()
+        await until(lambda: front.director.calls == 2 and front.director.leases)
+        await client.send(b"hello\r\n")
+        assert await client.line() == b"echo hello"
+        (announced,) = front.director.all(Announce)
+        assert (announced.user, announced.backend, announced.session) == ("alice", "mb1a", "session1")
+        client.close()
+        await until(lambda: not front.director.leases)
 
 
 async def test_a_user_whose_route_has_changed_never_has_sessions_in_both_places(tmp_path: Path) -> None:
@@ -449,9 +493,9 @@ async def test_a_user_whose_route_has_changed_never_has_sessions_in_both_places(
             await until(lambda: first.heard.endswith(b"half a line"))
             people.entries["alice"] = Entry("alice", "uid=alice,dc=example", "s2")
             new = await front.logged_in_as("alice")
-            assert await old.rest() == BYE
+            assert await old.rest() == MOVED
             assert await busy.rest() == b""
-            assert front.lines()[-1]["closed_by"] == "route changed"
+            assert front.lines()[-1]["closed_by"] == "user is on another backend"
             await new.send(b"still here\r\n")
             assert await new.line() == b"echo still here"
 

@@ -16,16 +16,20 @@ from typing import Any
 
 import pytest
 
+from director import BackendSettings, Shards, ShardSettings
+from director.wire import Catalogue, Connected, Embargo, Hello, Place
 from loadtest.backends import Backend as SimulatedBackend
 from proxy import control
 from proxy.dispatcher import READ, Dispatcher
 from proxy.estate import Estate, prepare
+from proxy.localsockets import DIRECTOR
 from proxy.log import Sink
 from proxy.meters import DirectoryMeters
 from proxy.relay import End, Relay
 from proxy.settings import ListenerSettings, Settings
 from proxy.worker import HalfClosed, Worker, most_sessions
-from tests.proxy.front import PASSWORD, Certificates, Clock, People, login, site
+from tests.director.small import SmallDirector
+from tests.proxy.front import PASSWORD, Certificates, Clock, People, login, site, small_director
 from tests.proxy.sockets import tcp_pair, until, write
 from tests.proxy.talk import Imap, Peer, Server, silent
 from tls import read_pair
@@ -34,11 +38,12 @@ CLEAR: Mapping[str, Any] = {"tls": "off", "plaintext_auth": True}
 
 
 class Running:
-    """A worker that has said that it accepts."""
+    """A worker that has said that it accepts, and its director."""
 
-    def __init__(self, estate: Estate, people: People) -> None:
+    def __init__(self, estate: Estate, people: People, director: SmallDirector) -> None:
         self.estate = estate
         self.people = people
+        self.director = director
         self.line, self._theirs = socket.socketpair()
         meters = DirectoryMeters(estate.counters.workers[0], ())
         self.worker = Worker(estate, 0, people, meters, asyncio.get_running_loop())
@@ -89,15 +94,17 @@ class Running:
 async def running(settings: Settings, folder: Path, people: People | None = None) -> AsyncIterator[Running]:
     """A worker; in the end it is told to drain, and given no time for it."""
     log = folder / "worker.log"
-    settings = replace(settings, log=replace(settings.log, file=log))
-    estate = prepare(settings, Sink(log))
-    worker = Running(estate, people or People())
-    await worker.accepting()
-    yield worker
-    if not worker.task.done():
-        worker.drain()
-    await asyncio.wait_for(worker.task, 10)
-    worker.line.close()
+    node = replace(settings.node, run_dir=folder)
+    settings = replace(settings, node=node, log=replace(settings.log, file=log))
+    director = small_director(settings)
+    async with await director.listen(folder / DIRECTOR):
+        worker = Running(prepare(settings, Sink(log)), people or People(), director)
+        await worker.accepting()
+        yield worker
+        if not worker.task.done():
+            worker.drain()
+        await asyncio.wait_for(worker.task, 10)
+        worker.line.close()
 
 
 def hasty(*servers: Server, drain: float = 0.0, **more: Any) -> Settings:
@@ -151,17 +158,20 @@ async def test_readiness_is_told_when_connections_are_accepted_and_the_directory
     people = Slow()
     async with Server(Imap()) as server:
         settings = hasty(server)
-        worker = Running(prepare(settings, Sink(tmp_path / "log")), people)
-        worker.line.setblocking(False)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        with pytest.raises(BlockingIOError):
-            worker.line.recv(1)
-        people.started.set()
-        await worker.accepting()
-        (await worker.logged_in()).close()
-        worker.drain()
-        await worker.task
+        settings = replace(settings, node=replace(settings.node, run_dir=tmp_path))
+        director = small_director(settings)
+        async with await director.listen(tmp_path / DIRECTOR):
+            worker = Running(prepare(settings, Sink(tmp_path / "log")), people, director)
+            worker.line.setblocking(False)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            with pytest.raises(BlockingIOError):
+                worker.line.recv(1)
+            people.started.set()
+            await worker.accepting()
+            (await worker.logged_in()).close()
+            worker.drain()
+            await worker.task
 
 
 async def test_what_it_does_is_shown_in_the_metrics(tmp_path: Path) -> None:
@@ -218,6 +228,73 @@ async def test_an_error_of_ours_in_the_directory_leaves_the_worker_alive(
         people.trouble.clear()
         (await worker.logged_in()).close()
         assert "ZeroDivisionError" in caplog.text
+
+
+# --- the director ---
+
+
+async def test_each_life_of_a_worker_has_a_name_of_its_own(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, running(hasty(server), tmp_path) as worker:
+        (await worker.logged_in()).close()
+        (hello,) = worker.director.all(Hello)
+        slot, pid, rest = hello.worker.split("/")
+        assert (slot, hello.slot, int(pid), len(rest)) == ("0", 0, os.getpid(), 8)
+
+
+async def test_a_login_waits_for_a_director_that_is_not_there_yet(tmp_path: Path) -> None:
+    async with Server(Imap()) as server:
+        settings = replace(hasty(server), node=replace(hasty(server).node, run_dir=tmp_path))
+        director = small_director(settings)
+        worker = Running(prepare(settings, Sink(tmp_path / "log")), People(), director)
+        await worker.accepting()
+        client = await worker.greeted()
+        await client.send(login() + b"\r\n")
+        async with await director.listen(tmp_path / DIRECTOR):
+            assert b"a OK" in await client.answer(b"a")
+            client.close()
+            await until(lambda: not director.leases)
+            worker.drain()
+            await worker.task
+
+
+async def test_all_leases_have_gone_back_when_it_ends(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, running(hasty(server), tmp_path) as worker:
+        client = await worker.logged_in()
+        assert worker.director.leases
+        worker.drain()
+        await client.rest()
+        await worker.task
+        await until(lambda: not worker.director.leases)
+
+
+async def test_connections_are_told_and_who_is_under_an_embargo_is_not_let_in(
+    tmp_path: Path,
+) -> None:
+    async with Server(Imap()) as server, running(hasty(server), tmp_path) as worker:
+        await until(lambda: worker.director.line is not None)
+        client = await worker.greeted()
+        await until(lambda: worker.director.all(Connected) == [Connected("127.0.0.1")])
+        worker.director.say(Embargo("127.0.0.1", 3600.0))
+        while (await (late := await worker.connect()).rest())[:4] == b"* OK":  # the embargo is on its way
+            late.close()
+        other = await Peer.connect(worker.addresses[0], source="127.0.0.2")
+        assert (await other.line()).startswith(b"* OK")
+        for each in (client, other):
+            each.close()
+
+
+async def test_backends_that_are_learnt_later_are_looked_up(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Server(Imap()) as late, running(hasty(server), tmp_path) as worker:
+        (await worker.logged_in()).close()
+        backend = BackendSettings(name="late", host="localhost", ports={"imap": late.port})
+        worker.director.shards = Shards([ShardSettings(name="s1", backend=(backend,))])
+        worker.director.users.clear()
+        worker.director.say(Catalogue([Place("late", "localhost", {"imap": late.port})]))
+        await until(lambda: worker.worker._resolver.addresses("localhost"))
+        client = await worker.logged_in()
+        assert len(late.peers) == 1
+        assert worker.number("backend_logins_total", "other", "ok") == 1
+        client.close()
 
 
 # --- limits ---

@@ -1,0 +1,167 @@
+"""The whole: a directory that is followed, two mail servers that replicate each other, Redis, two nodes, and clients at
+both who never stop to write. A server dies, comes back and gets its users back, an operator writes other routes into
+the directory: all mail that was acknowledged is there afterwards, and nobody was on two servers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tls import ThrowawayAuthority
+
+from .cluster import BOUND, Cluster, crowd, more_is_stored
+from .dovecot import Dovecot
+from .dsync import Pair
+from .fleet import Client, Fleet
+from .redis import RedisServer
+from .rerouting import SHARD_ENTRIES
+from .site import User
+from .wait import wait_until
+from .witness import Overlap
+
+USERS = crowd(6)
+
+DIRECTORY_ONLY = {
+    "shard": None,
+    "directory": {"shards": {"base": SHARD_ENTRIES.base, "filter": SHARD_ENTRIES.filter}},
+}
+"""All shards have entries in the directory, so that one write moves one."""
+
+SOON = {"failback_after": 1.0, "word_lasts": 10.0, "again_after": 2.0}
+
+
+@pytest.fixture
+def pair(folder: Path, authority: ThrowawayAuthority) -> Iterator[Pair]:
+    with Pair(folder, authority, {user.name: user.password for user in USERS}) as servers:
+        yield servers
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(folder: Path, authority: ThrowawayAuthority, pair: Pair, redis: RedisServer) -> Iterator[Cluster]:
+    """Shard s1 is on both servers, the first preferred. The second is shard s2, too, under another name."""
+    gate = pair.gate(deadline=5.0, drained_by_who=True)
+    changes = {**DIRECTORY_ONLY, "director": {"failback": SOON, "gate": gate}}
+    with Cluster(folder, authority, redis.url, pair.servers, USERS, changes=changes) as nodes:
+        nodes.directory.add_shard("s1", place(pair.first), place(pair.second, priority=2))
+        nodes.directory.add_shard("s2", place(pair.second, name="other"))
+        for node in nodes.nodes:
+            wait_until(lambda node=node: len(nodes.asked(node, "shards")) == 2, "the shards")  # type: ignore[misc]
+        yield nodes
+
+
+def place(server: Dovecot, *, name: str = "", priority: int = 1) -> str:
+    """A server as a shard's entry names it."""
+    ports = f"imap={server.ports['imap']} pop3={server.ports['pop3']} managesieve={server.ports['sieve']}"
+    return f"{name or server.name} host={server.address} priority={priority} {ports}"
+
+
+def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two_servers(
+    cluster: Cluster, pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    with cluster.fleet() as fleet:
+        story = Story(cluster, fleet, pair)
+        story.everybody_is_at(pair.first)
+
+        cluster.kill(pair.first)
+        killed = time.time()
+        story.everybody_is_at(pair.second)
+
+        pair.first.start()
+        returned = time.time()
+        story.everybody_is_at(pair.first)
+
+        for user in USERS[:2]:
+            cluster.directory.move(user.name, preferred="b")
+        story.are_at(pair.second, USERS[:2])
+        for user in USERS[2:4]:
+            cluster.directory.move(user.name, shard="s2")
+        story.are_at(pair.second, USERS[2:4])
+        story.are_at(pair.first, USERS[4:])
+        cluster.directory.change_shard("s1", place(pair.second))
+        story.everybody_is_at(pair.second)
+
+        fleet.end()
+        overlaps = cluster.witness().overlaps()
+        dead = [overlap for overlap in overlaps if killed - BOUND <= overlap.began < returned]
+        told = figures(fleet, dead)
+        for name, value in told.items():
+            record_property(name, value)
+        print("".join(f"\n{name}: {value}" for name, value in told.items()))
+        assert [overlap for overlap in overlaps if overlap not in dead] == [], "failback and moves: nobody, never"
+        assert [overlap for overlap in dead if overlap.seconds > BOUND] == []
+        cluster.assert_nobody_was_on_two_servers(BOUND)
+        pair.wait_until_in_sync()
+        for server in pair.servers:
+            for user in USERS:
+                assert_all_mail_is_there(story.clients_of(user), stored(pair, server, user))
+
+
+class Story:
+    """What happens to clients who write through both nodes, and to others who wait."""
+
+    def __init__(self, cluster: Cluster, fleet: Fleet, pair: Pair) -> None:
+        self._cluster, self._fleet, self._pair = cluster, fleet, pair
+        self._clients: list[Client] = cluster.everybody(fleet)
+
+    def clients_of(self, user: User) -> list[Client]:
+        return [client for client in self._clients if client.user == user]
+
+    def everybody_is_at(self, server: Dovecot) -> None:
+        """Return when all are, and have written some more there."""
+        self.are_at(server, USERS)
+
+    def are_at(self, server: Dovecot, users: Sequence[User]) -> None:
+        """Return when these users are there, by what the nodes say, and all have written some more."""
+        wait_until(partial(self._are_at, server, users), f"{len(users)} users to be at {server.name}", 45.0)
+        self._fleet.wait_until_in()
+        more_is_stored(self._fleet, 60)
+
+    def _are_at(self, server: Dovecot, users: Sequence[User]) -> bool:
+        names = {user.name for user in users}
+        rows = [row for node in self._cluster.nodes for row in self._cluster.asked(node, "who")]
+        there = [row["backend"] in {server.name, "other"} for row in rows if row["user"] in names]
+        return len(there) == 2 * len(users) and all(there)
+
+
+def figures(fleet: Fleet, dead: Sequence[Overlap]) -> dict[str, object]:
+    """What is worth to be known."""
+    report = fleet.report()
+    return {
+        "messages acknowledged": report.acknowledged,
+        "messages of which nobody knows": report.unknown,
+        "longest absence of a client": report.longest,
+        "refusals": dict(report.failures),
+        "ends of sessions": dict(report.ends),
+        "longest on two servers while one was dead, s": max((overlap.seconds for overlap in dead), default=0.0),
+        "bound, s": BOUND,
+    }
+
+
+def stored(pair: Pair, server: Dovecot, user: User) -> Counter[str]:
+    """The Message-IDs of a user's INBOX at a server, and how often each is there."""
+    with pair.session(server, user.name) as imap:
+        imap.select("INBOX", readonly=True)
+        found = imap.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]
+    headers = b"".join(part[1] for part in found if isinstance(part, tuple)).decode()
+    return Counter(re.findall(r"<([^>]*)>", headers))
+
+
+def assert_all_mail_is_there(clients: Sequence[Client], found: Counter[str]) -> None:
+    """Once what was acknowledged, at most once what may have been stored, and nothing else."""
+    acknowledged = set().union(*(client.acknowledged for client in clients))
+    unknown = set().union(*(client.unknown for client in clients))
+    assert acknowledged - found.keys() == set(), "lost"
+    assert found.keys() - acknowledged - unknown == set(), "from nowhere"
+    assert {mark: times for mark, times in found.items() if times > 1} == {}, "twice"
