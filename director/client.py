@@ -141,9 +141,11 @@ class Client:
         self._unframer, self._lost = Unframer(), asyncio.Event()
         async with asyncio.timeout(_DIAL_WITHIN):  # wait_for may swallow a cancellation
             self._line = line = await self._dial(self._path, self)
-        leases = [lease.announcement() for lease in self._leases.values()]
-        wanted = [question.asked for question in self._questions.values()]
-        line.send(frames([self._hello, *leases, Announced(), *wanted]))
+        said: list[FromWorker] = [self._hello]
+        said += [lease.announcement() for lease in self._leases.values()]
+        said.append(Announced())
+        said += [question.asked for question in self._questions.values()]
+        line.send(frames(said))
 
     def heard(self, data: bytes) -> None:
         """What the line brings (`Ear`)."""

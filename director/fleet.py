@@ -108,6 +108,10 @@ class Fleet:
         """Return the backend of exactly this name."""
         return self._places[name][1] if name in self._places else None
 
+    def is_in(self, backend: str, shard: str) -> bool:
+        """Whether the backend is one of the shard, both by exactly these names."""
+        return backend in self._places and self._places[backend][0].name == shard
+
     # Events.
 
     def arrange(self, shards: Shards, now: float) -> Turns:

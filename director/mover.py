@@ -18,7 +18,7 @@ from director.outbox import Outbox
 from director.record import Record
 from director.roster import Roster, User
 from director.settings import DirectorSettings
-from director.shards import Backend
+from director.shards import Backend, Shard
 
 DRAIN: Final = "drain "
 _ROUTES: Final = "routes"
@@ -60,8 +60,8 @@ class Mover:
         """Move a user, who then stays there even if another backend is preferred."""
         known = self._roster.user(user, known=False)
         known.pinned = True
-        was, live = ("", False) if known.record is None else (known.record.backend, bool(known.record.holds))
-        self._start(f"move {user}", [Order(user, was, backend.name, live)])
+        live = known.record is not None and bool(known.record.holds)
+        self._start(f"move {user}", [Order(user, "", backend.name, live)])  # who is there already, is pinned there
         self._out.unsettled.append(user)
 
     def drain(self, backend: str, *, dry: bool) -> str:
@@ -107,7 +107,7 @@ class Mover:
 
     def reroute(self, user: User) -> None:
         """The directory has something new to say about a user whose record is known."""
-        if not user.rerouted:
+        if not user.rerouted or self._nodes.away_since is not None:
             return
         user.rerouted = False
         record = user.record
@@ -135,15 +135,13 @@ class Mover:
     def tell(self, user: User) -> None:
         """What has become of a user who is being moved."""
         target, record = self.moves.target(user.name), user.record
-        if target is None or record is None or user.order:
+        if target is None or user.order:
             return
-        if not record.target and record.backend == target:
+        if record is not None and not record.target and record.backend == target:
             self._give(self.moves.released(user.name, target, self._out.now))
             self.failback.done(user.name, True, self._out.now)
-        elif record.target == target:
+        elif record is not None and record.target == target:
             self._give(self.moves.held(user.name, target, True))
-            if not record.holds:
-                self._give(self.moves.drained(user.name))
         else:
             self._end_move(user, target)
 
@@ -154,11 +152,11 @@ class Mover:
         if record is None or shard is None or len(shard.names) == 1:
             self.failback.back(user.name)
             return
-        chosen = choose(user.name, shard, user.preferred, shard.names)
-        if chosen is None or record.target or record.pinned or chosen[0].name == record.backend:
+        home = self._home(user, shard)
+        if not home or record.target or record.pinned or home == record.backend:
             self.failback.back(user.name)
         else:
-            self.failback.away(user.name, chosen[0].name, bool(record.holds))
+            self.failback.away(user.name, home, bool(record.holds))
 
     def tick(self) -> None:
         """Time has passed; while the store is away nobody is moved."""
@@ -195,6 +193,13 @@ class Mover:
                 self.failback.down(name)
 
     # How it is done.
+
+    def _home(self, user: User, shard: Shard) -> str:
+        """The backend that would be the right one; what was known of it before, if the directory was not asked."""
+        if not user.routed:
+            return self.failback.home(user.name)
+        chosen = choose(user.name, shard, user.preferred, shard.names)
+        return "" if chosen is None else chosen[0].name
 
     def _start(self, job: str, orders: Iterable[Order]) -> None:
         if self._nodes.away_since is not None:

@@ -105,11 +105,11 @@ class Settling:
             newest = max(user.leases.values(), key=lambda lease: (lease.epoch, lease.began))
             epoch = max(newest.epoch, 1)
             return Record(newest.backend, newest.shard, epoch, holds=(Hold(self._life, epoch),))
-        target = self._hands.target(user)
-        if user.order and target is not None:
+        order, user.order = user.order, ""
+        target = self._hands.target(user) if order == "hold" else None
+        if target is not None:
             pinned, user.pinned = user.pinned, False
             return Record(target[0], target[1], 1, pinned=pinned)
-        user.order = ""
         if not user.waiters:
             return None
         placed = self._wanted(user, now)
@@ -177,18 +177,22 @@ class Settling:
         if user.order:
             order, user.order = user.order, ""
             target = self._hands.target(user) if order == "hold" else None
-            if target is not None and target[0] != record.backend and self._fleet.keeps(target[0]):
+            new = target is not None and (target[0] != record.backend or user.pinned)
+            if target is not None and new and self._fleet.keeps(target[0]):
                 return self._claimed(user, self._ordered(user, record, target))
         elsewhere = self._elsewhere(user, record, now)
         if elsewhere is not None:
             return self._claimed(user, elsewhere)
         if not self._fleet.keeps(record.backend):
-            return record if not user.waiters else self._turned_away(user, record, now)
+            if user.waiters:
+                self._turn_away(user, record, now)
+            return self._let_go(user, record)
         return self._served(user, record, now)
 
     def _elsewhere(self, user: User, record: Record, now: float) -> Record | None:
         """The record of a user whose backend is no longer the right one, or has failed; None: it is right."""
-        shard = self._fleet.find_shard(user.shard) if user.waiters and user.shard != record.shard else None
+        right = user.shard == record.shard and self._fleet.is_in(record.backend, record.shard)
+        shard = self._fleet.find_shard(user.shard) if user.waiters and not right else None
         if shard is not None and record.backend not in shard.names:
             placed = self.place(user, shard, now)
             return None if placed is None else self._begin(user, record, placed)
@@ -220,15 +224,14 @@ class Settling:
             return claim(record, self._life, "", "").record
         return record
 
-    def _turned_away(self, user: User, record: Record, now: float) -> Record:
+    def _turn_away(self, user: User, record: Record, now: float) -> None:
         """Nobody can have the backend, and there is no other."""
         if self._wanted(user, now) is not None:
             self._refuse(user, "no_backend", f"{record.backend} may not be used")
-        return record
 
     def _served(self, user: User, record: Record, now: float) -> Record:
         """The backend is the right one: who waits gets it, whom nobody needs is let go."""
-        user.due = False
+        user.due = user.drained = False
         if user.leases and self._must_close(user, record):
             if self._wait_until(user, "waited", "older sessions are being closed", self._assign_wait, now):
                 self._hands.look_again(user, now + self._poll)
@@ -253,7 +256,7 @@ class Settling:
             text = f"{backend} cannot be reached from this node"
             if self._wait_until(user, "unreachable", text, AGREE, now):
                 self._hands.look_again(user, now + self._poll)
-            return record
+            return self._let_go(user, record)
         ready = self._ready(user, backend)
         if not ready:
             return self._let_go(user, record)

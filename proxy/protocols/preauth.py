@@ -18,9 +18,7 @@ from proxy.protocols.wire import BareNewline, LineTooLong, Wire
 _COUNTED = frozenset({Kind.INVALID_BASE64})
 
 #: After these the connection is closed, with the protocol's own farewell.
-CLOSING = frozenset(
-    {Kind.BAD_COMMANDS, Kind.BAD_INPUT, Kind.LOGIN_TIMEOUT, Kind.SHUTDOWN, Kind.MOVED, Kind.INTERNAL}
-)
+CLOSING = frozenset({Kind.BAD_COMMANDS, Kind.BAD_INPUT, Kind.LOGIN_TIMEOUT, Kind.SHUTDOWN, Kind.MOVED, Kind.INTERNAL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Shards as operators have them, and a clock that goes when told."""
 
-from collections.abc import Callable
-
 from director import Backend, BackendSettings, Shard, ShardSettings
 
 
@@ -20,10 +18,6 @@ def shard_settings(name: str, **priorities: int) -> ShardSettings:
     return ShardSettings(name=name, backend=backends)
 
 
-def ignore(_reason: str) -> None:
-    """An on_revoke that nobody waits for."""
-
-
 class Clock:
     """Seconds that pass only when they are added."""
 
@@ -32,13 +26,3 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Told:
-    """An on_revoke for each name, and what was said to whom, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    def __getitem__(self, name: str) -> Callable[[str], None]:
-        return lambda reason: self.told.append((name, reason))

@@ -72,8 +72,7 @@ class FarEnd:
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Answer on a socket as well."""
-        server = await asyncio.get_running_loop().create_unix_server(lambda: _Socket(self), path)
-        return cast(asyncio.Server, server)
+        return await asyncio.get_running_loop().create_unix_server(lambda: _Socket(self), path)
 
     def take(self, message: FromWorker) -> None:
         """A worker has said this."""

@@ -280,9 +280,7 @@ async def test_a_new_director_is_told_of_all_leases_and_asked_again_what_is_not_
     hello, announced, *rest = bench.end.heard
     assert hello == Hello(VERSION, "0/77/cafe", 3)
     assert isinstance(announced, Announce)
-    assert announced == Announce(
-        1, "alice", "mb1a", "s1", 7, "192.0.2.7", "imap", "s1", announced.began
-    )
+    assert announced == Announce(1, "alice", "mb1a", "s1", 7, "192.0.2.7", "imap", "s1", announced.began)
     assert abs(announced.began - time.time()) < 3600
     assert rest[0] == Announced()
     assert [message.user for message in rest[1:] if isinstance(message, Assign)] == ["bob", "carol"]
@@ -358,6 +356,15 @@ async def test_closing_says_what_is_still_to_be_said_and_leaves_nobody_waiting()
     assert not bench.end.line.open
     assert b"".join(bench.end.pieces).endswith(b"\x91\x92\x05\x01")  # a list of one Release
     await bench.client.close()
+
+
+async def test_a_client_may_be_closed_at_any_moment() -> None:
+    for turns in range(6):
+        bench = Bench()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(bench.client.close(), 10)
+        assert bench.end.line is None or not bench.end.line.open
 
 
 async def test_what_was_said_before_the_line_was_lost_in_the_same_turn_does_no_harm(bench: Bench) -> None:

@@ -44,7 +44,8 @@ def test_a_limit_says_of_whom(reason: Reason, limit: str) -> None:
 
 
 def test_another_try_helps_unless_an_operator_has_to_do_something() -> None:
-    assert [kind for kind in (*ERRORS.values(), NoDirector) if not kind.retry_helps] == [NoShard, Unreadable]
+    kinds: set[type[DirectorError]] = {*ERRORS.values(), NoDirector}
+    assert {kind for kind in kinds if not kind.retry_helps} == {NoShard, Unreadable}
 
 
 def test_what_an_entry_says_is_told_so_that_it_cannot_disturb_a_terminal() -> None:

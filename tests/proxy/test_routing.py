@@ -194,12 +194,15 @@ async def test_a_backend_that_works_again_is_reported_once() -> None:
 )
 async def test_what_another_try_cannot_help_is_not_tried_again(answer: str, kind: Kind) -> None:
     imap = Imap(answer)
-    async with Server(imap) as server, Server(Imap()) as partner:
-        async with Bench(server, partner, director=failing_after(1)) as bench:
-            assert (await bench.fails()).kind is kind
-            assert len(imap.logins) == 1
-            assert not partner.peers
-            assert not bench.director.all(Report)
+    async with (
+        Server(imap) as server,
+        Server(Imap()) as partner,
+        Bench(server, partner, director=failing_after(1)) as bench,
+    ):
+        assert (await bench.fails()).kind is kind
+        assert len(imap.logins) == 1
+        assert not partner.peers
+        assert not bench.director.all(Report)
 
 
 async def test_tries_are_counted_and_the_last_failure_is_told() -> None:
@@ -333,13 +336,16 @@ async def test_a_login_that_succeeds_while_its_lease_is_taken_back_does_not_coun
 
 
 async def test_a_pause_before_the_next_try_ends_at_once_too() -> None:
-    async with Server(gone) as old, Server(Imap()) as new:
-        async with Bench(old, new, director=failing_after(9), timeouts={"retry_pause": 25.0}) as bench:
-            reaching = asyncio.create_task(bench.reach())
-            await until(lambda: len(bench.director.all(Assign)) == 2)
-            bench.director.fail("mb1a")
-            (await asyncio.wait_for(reaching, 10)).channel.close()
-            assert len(old.peers) == 1
+    async with (
+        Server(gone) as old,
+        Server(Imap()) as new,
+        Bench(old, new, director=failing_after(9), timeouts={"retry_pause": 25.0}) as bench,
+    ):
+        reaching = asyncio.create_task(bench.reach())
+        await until(lambda: len(bench.director.all(Assign)) == 2)
+        bench.director.fail("mb1a")
+        (await asyncio.wait_for(reaching, 10)).channel.close()
+        assert len(old.peers) == 1
 
 
 async def test_kicks_without_end_end_when_the_time_is_over() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from director.wire import Announce
+from director.wire import Announce, Attempt, Connected, Embargo, Failed, Passed
 from ldapmap import Entry, Unavailable
 from loadtest.backends import Backend as SimulatedBackend
 from proxy.farewell import QUIET
@@ -416,15 +416,14 @@ async def test_a_clients_quiet_end_during_the_login_ends_the_session_with_it(tmp
 
 
 async def test_a_session_whose_backend_is_down_ends_and_the_next_is_at_the_partner(tmp_path: Path) -> None:
-    async with Server(Imap()) as first, Server(Imap()) as second:
-        async with Front(site(first, second), tmp_path) as front:
-            client = await front.logged_in_as("alice")
-            front.director.fail("mb1a")
-            assert await client.rest() == MOVED
-            assert (await front.ended())["closed_by"] == "backend down"
-            again = await front.logged_in_as("alice")
-            assert (len(first.peers), len(second.peers)) == (1, 1)
-            again.close()
+    async with Server(Imap()) as first, Server(Imap()) as second, Front(site(first, second), tmp_path) as front:
+        client = await front.logged_in_as("alice")
+        front.director.fail("mb1a")
+        assert await client.rest() == MOVED
+        assert (await front.ended())["closed_by"] == "backend down"
+        again = await front.logged_in_as("alice")
+        assert (len(first.peers), len(second.peers)) == (1, 1)
+        again.close()
 
 
 async def test_a_session_within_a_command_ends_without_a_word_when_its_backend_is_down(tmp_path: Path) -> None:
@@ -672,6 +671,114 @@ async def test_an_error_of_ours_between_logins_says_goodbye(
         assert (await client.rest()).endswith(b"* BYE [UNAVAILABLE] Internal error.\r\n")
         assert (await front.ended())["failure"] == "internal"
         assert "ended by an error of ours" in caplog.text
+
+
+# --- failed logins that make others wait ---
+
+
+async def test_who_has_to_wait_holds_nothing_but_the_connection(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
+        client = await front.greeted()
+        front.director.beware("alice")
+        front.director.waits = [60.0]
+        await client.send(login("Alice") + b"\r\n")
+        await until(lambda: front.director.all(Attempt))
+        (asked,) = front.director.all(Attempt)
+        assert (asked.name, asked.address) == ("alice", "127.0.0.1")
+        (session,) = front.sessions
+        assert not session.busy
+        assert not front.people.asked
+        other = await front.logged_in_as("bob")
+        assert not server.peers[1:]
+        client.reset()
+        await until(lambda: len(front.sessions) == 1)
+        other.close()
+
+
+async def test_who_has_waited_is_asked_about_again_until_the_way_is_free(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
+        client = await front.greeted()
+        front.director.beware("", "127.0.0.1")
+        front.director.waits = [0.1, 0.1, 0.0]
+        began = asyncio.get_running_loop().time()
+        assert b"a OK" in await client.ask(login())
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        assert len(front.director.all(Attempt)) == 3
+
+
+async def test_who_waits_too_long_runs_out_of_time_like_anybody_else(tmp_path: Path) -> None:
+    timeouts = {"login": 0.2, "login_budget": 0.1}
+    async with Server(Imap()) as server, Front(site(server, timeouts=timeouts), tmp_path) as front:
+        client = await front.greeted()
+        front.director.beware("alice")
+        front.director.waits = [60.0]
+        await client.send(login() + b"\r\n")
+        await until(lambda: front.director.all(Attempt))
+        front.clock.add(1.0)
+        assert await client.rest() == b"* BYE No login in time.\r\n"
+        assert (await front.ended())["failure"] == "login_timeout"
+        assert not front.people.asked
+
+
+async def test_a_wrong_password_is_told_to_the_director_and_answered_as_late_as_it_says(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with Server(Imap()) as server, Front(site(server, auth={"failure_delay": 0.1}), tmp_path) as front:
+        client = await front.greeted()
+        front.director.penalty = 0.3
+        for user, password in (("ALICE", "wrong"), ("nobody+lists", "wrong"), ("alice", " "), ("a@b@c", PASSWORD)):
+            began = loop.time()
+            assert b"a NO [AUTHENTICATIONFAILED]" in await client.ask(login(user, password))
+            assert loop.time() - began >= 0.3
+        assert [failed.name for failed in front.director.all(Failed)] == ["alice", "nobody", "", ""]
+        assert {failed.address for failed in front.director.all(Failed)} == {"127.0.0.1"}
+        assert not front.director.all(Passed)
+
+
+async def test_a_good_login_is_told_to_the_director_and_other_failures_are_not(tmp_path: Path) -> None:
+    people = People()
+    async with Server(Imap("NO [LIMIT] full")) as server, Front(site(server), tmp_path, people) as front:
+        client = await front.greeted()
+        assert b"a NO [LIMIT]" in await client.ask(login("Alice"))
+        people.trouble["verify"] = Unavailable("no server answers")
+        assert b"a NO [UNAVAILABLE]" in await client.ask(login("Alice"))
+        people.trouble.clear()
+        assert not front.director.all(Passed)
+        assert b"a OK" in await client.ask(login("Alice"))
+        await until(lambda: front.director.all(Passed) == [Passed("alice", "127.0.0.1")])
+        assert not front.director.all(Failed)
+
+
+async def test_a_limit_of_sessions_is_told_with_its_code_and_logged_with_its_count(tmp_path: Path) -> None:
+    async with Server(Imap()) as server, Front(site(server), tmp_path) as front:
+        front.director.refusals["alice"] = "limit_pair", "30 sessions of alice from 127.0.0.1, 30 may be"
+        client = await front.greeted()
+        assert await client.ask(login()) == b"a NO [LIMIT] Too many connections for this user or address."
+        client.close()
+        line = await front.ended()
+        assert (line["failure"], line["detail"]) == ("limit", "30 sessions of alice from 127.0.0.1, 30 may be")
+
+
+async def test_behind_a_balancer_the_clients_own_address_is_told_and_shut_out(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    listener = {"tls": "implicit", "proxy_protocol_from": (LOOPBACK,)}
+    async with (
+        Server(Imap()) as server,
+        Front(site(server, listener=listener), tmp_path, certificates=certificates) as front,
+    ):
+        client = await front.connect()
+        await client.start_tls(certificates.client("imap"), host="localhost", ahead=V1)
+        await client.line()
+        assert front.director.all(Connected) == [Connected("192.0.2.7")]
+        front.director.say(Embargo("192.0.2.7", 3600.0))
+        await until(lambda: not front.client.connected("192.0.2.7"))
+        late = await front.connect()
+        await late.send(V1)
+        assert await late.rest() == b""
+        await until(lambda: len(front.sessions) == 1)
+        line = front.lines()[-1]
+        assert (line["failure"], line["client"], line["phase"]) == ("limit", "192.0.2.7", "arrival")
+        client.close()
 
 
 # --- a user whom the backend does not accept ---
