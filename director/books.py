@@ -193,9 +193,14 @@ class Books:
         """See Hands."""
         if lease.kicked == "now" or (lease.kicked and not now):
             return
-        lease.kicked = "now" if now else "quietly"
+        lease.kicked, lease.reason = "now" if now else "quietly", reason
         self.counts.kicks[reason] += 1
         self._out.send(lease.key[0], Kick(lease.key[1], reason, now))
+
+    def repeat(self, lease: Lease) -> None:
+        """Tell a worker that comes again what it may not have heard: that this session has to end."""
+        if lease.kicked:
+            self._out.send(lease.key[0], Kick(lease.key[1], lease.reason, lease.kicked == "now"))
 
     def look_again(self, user: User, at: float) -> None:
         """See Hands."""

@@ -443,7 +443,10 @@ class Core:
 
     def _announce(self, worker: str, message: Announce) -> None:
         key = worker, message.lease
-        if self.roster.find(key) is not None:
+        known = self.roster.find(key)
+        if known is not None:
+            if key in known.leases:
+                self.books.repeat(known.leases[key])
             return
         user = self.roster.user(message.user, known=False)
         user.shard = user.shard or message.shard

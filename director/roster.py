@@ -19,7 +19,19 @@ Kicked: TypeAlias = Literal["", "quietly", "now"]
 class Lease:
     """A session's hold on its user's assignment, given by this node or announced by its worker."""
 
-    __slots__ = ("address", "backend", "began", "epoch", "key", "kicked", "protocol", "session", "shard", "user")
+    __slots__ = (
+        "address",
+        "backend",
+        "began",
+        "epoch",
+        "key",
+        "kicked",
+        "protocol",
+        "reason",
+        "session",
+        "shard",
+        "user",
+    )
 
     def __init__(
         self,
@@ -43,6 +55,8 @@ class Lease:
         self.session = session
         self.began = began
         self.kicked: Kicked = ""
+        self.reason = ""
+        """Why it has been told to end."""
 
 
 class Waiter(NamedTuple):
