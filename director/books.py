@@ -177,6 +177,7 @@ class Books:
             waiter.session,
             waiter.began,
         )
+        lease.granted = self._out.now
         self._roster.add(user, lease)
         self.counts.assigns[user.why] += 1
         self._out.send(waiter.key[0], Grant(waiter.key[1], record.backend, record.shard, user.why, record.epoch))

@@ -211,7 +211,7 @@ class Client:
         `kicked`.
         """
         number = next(self._numbers)
-        asked = Assign(number, user, shard, preferred, address, protocol, session, failed)
+        asked = Assign(number, user, shard, preferred, address, protocol, session, failed, time.time())
         answer: asyncio.Future[Lease] = self._loop.create_future()
         self._questions[number] = _Question(asked, on_kick, answer, self._clock() + self._wait)
         self._say(asked)
@@ -343,7 +343,7 @@ class Client:
             asked.address,
             asked.protocol,
             asked.session,
-            time.time(),
+            asked.began,
             question.on_kick,
         )
         _answer(question.answer, lease)

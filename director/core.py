@@ -31,7 +31,7 @@ from director.mover import DRAIN, Mover
 from director.nodes import Nodes
 from director.outbox import Outbox
 from director.record import Record, decode
-from director.roster import Key, Lease, Roster, Waiter
+from director.roster import Key, Lease, Roster, User, Waiter
 from director.settings import DirectorSettings
 from director.shards import Backend, Shards
 from director.store import BadRecord, Snapshot, Swapped
@@ -556,7 +556,17 @@ class Core:
         if "out" in (was, standing):  # others may have moved its users meanwhile, so they are looked up in any case
             for user in self.roster.at.get(backend, {}).values():
                 user.looking = 0.0
-                self.books.look_again(user, self._out.now + self._random() * self.settings.kick_spread)
+                spread = 0.0 if standing == "out" and self._logs_in(user, backend) else self.settings.kick_spread
+                self.books.look_again(user, self._out.now + self._random() * spread)
+
+    def _logs_in(self, user: User, backend: str) -> bool:
+        """Whether a lease is younger than the failure: a login that waits for an answer is not to wait for longer."""
+        health = self.settings.health
+        since = self._out.now - health.every - (health.failures_to_down + 1) * health.timeout
+        return any(
+            lease.backend == backend and lease.granted is not None and lease.granted > since
+            for lease in user.leases.values()
+        )
 
     # What is to be done.
 

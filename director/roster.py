@@ -24,6 +24,7 @@ class Lease:
         "backend",
         "began",
         "epoch",
+        "granted",
         "key",
         "kicked",
         "protocol",
@@ -54,6 +55,8 @@ class Lease:
         self.protocol = protocol
         self.session = session
         self.began = began
+        self.granted: float | None = None
+        """When it was given, if that was by this director; soon after that it may still be a login."""
         self.kicked: Kicked = ""
         self.reason = ""
         """Why it has been told to end."""

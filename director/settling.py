@@ -184,8 +184,7 @@ class Settling:
         if elsewhere is not None:
             return self._claimed(user, elsewhere)
         if not self._fleet.keeps(record.backend):
-            if user.waiters:
-                self._turn_away(user, record, now)
+            self._refuse(user, "no_backend", f"{record.backend} may not be used, and there is no other")
             return self._let_go(user, record)
         return self._served(user, record, now)
 
@@ -223,11 +222,6 @@ class Settling:
         ):
             return claim(record, self._life, "", "").record
         return record
-
-    def _turn_away(self, user: User, record: Record, now: float) -> None:
-        """Nobody can have the backend, and there is no other."""
-        if self._wanted(user, now) is not None:
-            self._refuse(user, "no_backend", f"{record.backend} may not be used")
 
     def _served(self, user: User, record: Record, now: float) -> Record:
         """The backend is the right one: who waits gets it, whom nobody needs is let go."""

@@ -79,7 +79,7 @@ class Client:
         return line.rstrip(b"\r")
 
     async def ask(self, tag: bytes, command: bytes) -> list[bytes]:
-        """Give a command and return its answer's lines up to a "+" or the tagged one. Raises Refused unless it is OK."""
+        """Give a command; return the lines up to a "+" or the tagged one. Raises Refused unless that is OK."""
         await self._do(lambda: self._socket.send(b"%b %b\r\n" % (tag, command)))
         lines = [await self.line()]
         while not lines[-1].startswith((tag + b" ", b"+")):
@@ -120,6 +120,8 @@ class Session:
 
     client: Client
     where: str
+    ended: float = 0.0
+    """When the other side has ended it, by `time.monotonic`."""
 
     async def idle(self) -> None:
         """Begin to wait in IDLE. Raises Refused and OSError."""
@@ -130,6 +132,7 @@ class Session:
         said = "closed"
         while line := await self.client.line():
             said = line.decode(errors="replace")
+        self.ended = time.monotonic()
         self.client.close()
         return said
 
@@ -159,11 +162,12 @@ async def log_in(front: Front, user: str, password: str) -> Session:
 
 @dataclass(slots=True)
 class Return:
-    """How a client came (back) in: `seconds` from its first try, `tries` in turn: how long each took that was refused,
-    and what it was told."""
+    """How a client came (back) in: `seconds` from its first try, `last` those of the last one, which succeeded, and of
+    each that did not how long it took and what it was told."""
 
     session: Session
     seconds: float
+    last: float
     refusals: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -178,7 +182,8 @@ async def come_in(front: Front, user: str, password: str, *, at: str = "") -> Re
         try:
             session = await log_in(front, user, password)
             if not at or session.where == at:
-                return Return(session, time.monotonic() - began, refusals)
+                now = time.monotonic()
+                return Return(session, now - began, now - tried, refusals)
             await session.log_out()
             refusals.append((time.monotonic() - tried, f"was at {session.where}"))
         except (Refused, OSError) as refused:

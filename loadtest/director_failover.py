@@ -119,22 +119,28 @@ def _pairs(repetitions: int) -> Iterator[Pair]:
 async def _measure(site: Daemon, pairs: Sequence[Pair], figures: list[Figure]) -> None:
     """One after the other; while the last sessions of one are being closed, the next begins."""
     outcomes: dict[str, list[Outcome]] = {fault.name: [] for fault in FAULTS}
+    sessions = {pair.shard: await _log_in(site.front, pair) for pair in pairs}
     async with asyncio.TaskGroup() as tasks:
         for pair in pairs:
-            outcomes[pair.fault.name].append(await _fail(site.front, pair, tasks))
+            outcomes[pair.fault.name].append(await _fail(site.front, pair, sessions[pair.shard], tasks))
     for fault in FAULTS:
         figures += _figures(fault, outcomes[fault.name])
 
 
-async def _fail(front: Front, pair: Pair, tasks: asyncio.TaskGroup) -> Outcome:
+async def _log_in(front: Front, pair: Pair) -> list[Session]:
+    """The quiet sessions, which are old when their backend fails: young ones may be logins, and are treated as such."""
+    sessions = [await log_in(front, user, PASSWORD) for user in pair.users[:QUIET]]
+    if {session.where for session in sessions} != {pair.backends[0].name}:
+        raise OSError(f"not everybody is at {pair.backends[0].name}")
+    for session in sessions:
+        await session.idle()
+    return sessions
+
+
+async def _fail(front: Front, pair: Pair, sessions: Sequence[Session], tasks: asyncio.TaskGroup) -> Outcome:
     """Returns when the first logins have been made; what is left to be seen is seen by `tasks`."""
     struck, partner = pair.backends
     quiet, later, one_more = pair.users[:QUIET], pair.users[QUIET:-1], pair.users[-1]
-    sessions = [await log_in(front, user, PASSWORD) for user in quiet]
-    if {session.where for session in sessions} != {struck.name}:
-        raise OSError(f"not everybody is at {struck.name}")
-    for session in sessions:
-        await session.idle()
     await asyncio.sleep(random.uniform(0, EVERY))
     under_way = None
     if pair.fault.under_way:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ import tls
 from director import ask
 from loadtest.director_backend import BackendProcess, free_port
 from loadtest.director_client import Front
+from loadtest.people import BASE, PEOPLE, SERVICE_DN, ldif
+from loadtest.slapd import Slapd
 from loadtest.usage import cpu_seconds, tree
 
 PATIENCE = 30.0
 """Seconds the daemon has to start, and to end."""
+
+_KINDS = {"director": "vestibule-dir", "workers": "vestibule-w", "mirror": "vestibule-mir"}
 
 _CONFIGURATION = """
 [node]
@@ -59,11 +64,12 @@ class Daemon:
         """Its processes and their names."""
         return {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in tree(self._process.pid)}
 
-    def cpu(self) -> Counter[str]:
-        """CPU seconds so far of its processes, by their kind: "director", "workers", "mirror", and the supervisor."""
-        spent: Counter[str] = Counter()
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far of its processes, by their kind: "director", "workers" and "mirror"."""
+        spent = dict.fromkeys(_KINDS, 0.0)
         for pid, name in self.processes().items():
-            spent[_kind(name)] += cpu_seconds(pid) if _kind(name) != "supervisor" else 0.0  # which is all of them
+            for kind, begin in _KINDS.items():
+                spent[kind] += cpu_seconds(pid) if name.startswith(begin) else 0.0
         return spent
 
     def ask(self, **question: Any) -> list[dict[str, Any]]:
@@ -75,11 +81,6 @@ class Daemon:
         """Give an order as an operator does, at the command line. Raises subprocess.CalledProcessError."""
         command = [sys.executable, "-m", "proxy", *words, "--config", str(self.folder / "vestibule.toml"), "--json"]
         subprocess.run(command, check=True, capture_output=True)
-
-
-def _kind(name: str) -> str:
-    kinds = {"vestibule-dir": "director", "vestibule-mir": "mirror"}
-    return kinds.get(name, "workers" if name.startswith("vestibule-w") else "supervisor")
 
 
 @contextmanager
@@ -119,6 +120,56 @@ def shard_table(name: str, backends: Iterable[BackendProcess]) -> str:
         for rank, each in enumerate(backends, 1)
     ]
     return "\n".join([f'[[shard]]\nname = "{name}"\n', *tables])
+
+
+SHARDS = f"ou=shards,{BASE}"
+
+
+@contextmanager
+def directory(users: int, shards: Mapping[str, Sequence[BackendProcess]]) -> Iterator[Slapd]:
+    """A directory of users who all belong to the first of these shards, and of the shards' entries.
+
+    Raises SlapdFailed, and OSError.
+    """
+    first = next(iter(shards))
+    people = (re.sub(r"(?m)^mailHost: .*$", f"mailHost: {first}", piece) for piece in ldif(users))
+    with Slapd(chain(people, [_shard_entries(shards)])) as server:
+        yield server
+
+
+def follow(server: Slapd) -> str:
+    """The sections of a daemon that keeps a mirror of such a directory."""
+    return f"""
+[directory]
+kind = "ldap"
+servers = ["{server.ldaps}"]
+base = "{PEOPLE}"
+bind_dn = "{SERVICE_DN}"
+bind_password_file = "{server.password_file}"
+ca_file = "{server.ca_file}"
+mirror = true
+
+[directory.shards]
+base = "{SHARDS}"
+filter = "(objectClass=organizationalRole)"
+backends = "description"
+"""
+
+
+def shard_dn(name: str) -> str:
+    """The DN of a shard's entry."""
+    return f"cn={name},{SHARDS}"
+
+
+def _shard_entries(shards: Mapping[str, Sequence[BackendProcess]]) -> str:
+    """Without a schema for them: the standard one has what is needed."""
+    entries = [f"dn: {SHARDS}\nobjectClass: organizationalUnit\nou: shards\n"]
+    for name, backends in shards.items():
+        values = "".join(
+            f"description: {backend_value(backend, priority)}\n" for priority, backend in enumerate(backends, 1)
+        )
+        entries.append(f"dn: {shard_dn(name)}\nobjectClass: organizationalRole\ncn: {name}\n{values}")
+    return "\n".join(entries) + "\n"
 
 
 def backend_value(backend: BackendProcess, priority: int = 1) -> str:

@@ -113,7 +113,9 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_a_lease_is_asked_for_given_and_released_once(bench: Bench) -> None:
     asking = bench.assign(failed="mb1b")
     await bench.turns()
-    asked = Assign(1, "alice", "s1", "mb1b", "192.0.2.7", "imap", "s1", "mb1b")
+    (said,) = bench.end.all(Assign)
+    assert said.began == pytest.approx(time.time(), abs=60)
+    asked = Assign(1, "alice", "s1", "mb1b", "192.0.2.7", "imap", "s1", "mb1b", said.began)
     assert bench.end.heard == [Hello(VERSION, "0/77/cafe", 3), Announced(), asked]
     await bench.say(Grant(1, "mb1b", "s1", "hash", 7))
     lease = await asking

@@ -14,7 +14,19 @@ from director.settings import DirectorSettings
 from director.shards import Shards
 from director.store import SWAPPED, Node, Snapshot
 from director.votes import VoteSettings
-from director.wire import Announce, Announced, Assign, Attempt, Catalogue, Connected, Failed, Passed, Refuse, Release, Welcome
+from director.wire import (
+    Announce,
+    Announced,
+    Assign,
+    Attempt,
+    Catalogue,
+    Connected,
+    Failed,
+    Passed,
+    Refuse,
+    Release,
+    Welcome,
+)
 from tests.director.world import HOME, SHARDS, World, shard
 
 # --- workers -------------------------------------------------------------------------------------------------------
@@ -61,7 +73,7 @@ def test_a_user_whose_sessions_are_not_all_announced_yet_is_not_let_go() -> None
     assert record.held_by("n0/1")
     world.node.introduce(world.node.workers[1])
     world.logout(second)
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
 
 
 def test_a_store_that_returns_does_not_let_logins_in_before_all_workers_have_come() -> None:
@@ -118,7 +130,7 @@ def test_sessions_that_ended_while_the_worker_was_away_are_released() -> None:
     world.node.logout(alice)
     world.node.introduce(worker)
     world.run_dry()
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
     assert not world.node.core.names()
 
 
@@ -131,7 +143,7 @@ def test_sessions_of_a_worker_that_stays_away_count_for_a_second() -> None:
     assert world.node.core.names() == ["alice", "bob"]
     world.wait(0.5)
     assert world.node.core.names() == ["bob"]
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
 
 
 def test_what_is_said_twice_counts_once() -> None:
@@ -308,7 +320,7 @@ def test_a_restarted_director_drops_what_nobody_announces() -> None:
     world.node.workers[0].sessions.clear()
     world.node.start()
     world.run_dry()
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
     assert not world.node.core.names()
 
 
@@ -321,7 +333,7 @@ def test_a_restarted_director_drops_it_also_if_the_store_was_away_then() -> None
     world.run_dry()
     world.node.cut = False
     world.wait(1.0)
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
 
 
 def test_a_search_that_the_store_broke_off_is_done_again() -> None:
@@ -330,7 +342,7 @@ def test_a_search_that_the_store_broke_off_is_done_again() -> None:
     node = world.node
     node.do(node.core.scan_done("strays", False, node.now))
     world.wait(1.0)
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
 
 
 def test_holds_of_a_node_that_died_vanish() -> None:
@@ -339,9 +351,9 @@ def test_holds_of_a_node_that_died_vanish() -> None:
     world.run_dry()
     world.nodes[1].alive = False
     world.wait(5.5)
-    assert _holds(world, "alice") == {"n1/1"}
+    assert world.holders("alice") == {"n1/1"}
     world.wait(1.5)
-    assert not _holds(world, "alice")
+    assert not world.holders("alice")
     assert any("n1/1 is dead" in note for note in world.node.notes)
 
 
@@ -423,7 +435,7 @@ def test_a_node_that_was_silent_for_so_long_that_it_counts_as_dead_looks_everybo
     assert stale.backend == "a"
     sleeper.asleep = world.silent = True
     world.wait(8.0)
-    _move(world, "alice", "b")
+    world.move("alice", "b")
     world.wait(2.0)
     assert world.assigned("alice") == "b"
     sleeper.asleep = False
@@ -466,7 +478,7 @@ def test_a_backend_that_has_not_caught_up_is_asked_about() -> None:
 def test_a_user_who_belongs_to_another_shard_is_moved_there() -> None:
     world = World()
     alice = world.login("alice")
-    _reroute(world, "alice", "s2", "c")
+    world.reroute("alice", "s2", "c")
     assert alice.kicked == "moved"
     assert world.assigned("alice") == "c"
     assert not world.node.core.names()
@@ -475,14 +487,14 @@ def test_a_user_who_belongs_to_another_shard_is_moved_there() -> None:
 def test_a_user_without_sessions_is_moved_too() -> None:
     world = World()
     world.logout(world.login("alice"))
-    _reroute(world, "alice", "s2", "d")
+    world.reroute("alice", "s2", "d")
     assert world.assigned("alice") == "d"
 
 
 def test_who_has_gone_from_the_directory_stays_where_the_sessions_are() -> None:
     world = World()
     alice = world.login("alice")
-    _reroute(world, "alice", "", "")
+    world.reroute("alice", "", "")
     assert not alice.kicked
 
 
@@ -491,7 +503,7 @@ def test_a_route_that_changed_while_the_store_was_away_is_followed_when_it_is_ba
     alice = world.login("alice")
     world.node.cut = True
     world.wait(1.0)
-    _reroute(world, "alice", "s2", "c")
+    world.reroute("alice", "s2", "c")
     assert not alice.kicked
     world.node.cut = False
     world.wait(2.0)
@@ -503,7 +515,7 @@ def test_other_shards_are_told_to_the_workers_and_their_users_are_moved() -> Non
     world = World()
     here, gone = world.login("alice"), world.login("bob")
     world.logout(gone)
-    _arrange(world, shard("s1", b=1, e=2), SHARDS[1])
+    world.arrange(shard("s1", b=1, e=2), SHARDS[1])
     assert world.node.core.fleet.backend("a") is None
     assert here.kicked == "moved"
     assert (world.assigned("alice"), world.assigned("bob")) == ("b", "b")
@@ -513,7 +525,7 @@ def test_users_of_a_shard_that_has_gone_stay_where_they_are() -> None:
     world = World()
     here, gone = world.login("alice"), world.login("bob")
     world.logout(gone)
-    _arrange(world, SHARDS[1])
+    world.arrange(SHARDS[1])
     assert not here.kicked
     assert world.assigned("bob") == "a"
 
@@ -546,7 +558,7 @@ def test_a_session_is_kicked_once() -> None:
 def test_standby_keeps_who_is_there_and_gets_nobody_else() -> None:
     world = World(2)
     before = world.login("alice")
-    _say(world, "a", "standby")
+    world.say("a", "standby")
     assert (world.login("alice").backend, before.kicked) == ("a", "")
     assert world.login("bob").backend == "b"
     other = world.nodes[1].login("dan")
@@ -560,12 +572,12 @@ def test_offline_moves_everybody_and_gives_nobody() -> None:
     here, there = world.login("alice"), world.nodes[1].login("bob")
     gone = world.login("dan")
     world.logout(gone)
-    _say(world, "a", "offline")
+    world.say("a", "offline")
     world.wait(1.0)
     assert (here.kicked, there.kicked) == ("moved", "moved")
     assert {world.assigned(user) for user in ("alice", "bob", "dan")} == {"b"}
     assert world.login("alice").backend == "b"
-    _say(world, "a", "online")
+    world.say("a", "online")
     assert world.store.admin == {}
 
 
@@ -574,7 +586,7 @@ def test_the_word_of_an_operator_on_another_node_counts_at_once_and_after_a_rest
     node = world.node
     node.do(node.core.heard(encode(Admin("n1/1", "a", "offline")), node.now))
     assert node.core.fleet.admin_state("a") == "offline"
-    _say(world, "a", "standby")
+    world.say("a", "standby")
     node.start()
     assert node.core.fleet.admin_state("a") == "standby"
 
@@ -615,7 +627,7 @@ def test_a_drain_moves_everybody_who_is_on_the_backend() -> None:
 def test_offline_kicks_who_cannot_be_moved_anywhere() -> None:
     world = World(shards=[shard("s1", "a")])
     alice = world.login("alice")
-    _say(world, "a", "offline")
+    world.say("a", "offline")
     assert alice.kicked == "kicked"
     assert world.login("alice").refused == "no_backend"
 
@@ -635,7 +647,7 @@ def test_a_move_waits_until_the_backend_says_that_the_sessions_have_ended() -> N
     world = World(checks_drained=True)
     world.lingering = {"alice"}
     world.login("alice")
-    _move(world, "alice", "b")
+    world.move("alice", "b")
     world.wait(2.0)
     assert world.assigned("alice") == "a"
     world.lingering.clear()
@@ -647,7 +659,7 @@ def test_an_aborted_move_lets_waiting_logins_go_on() -> None:
     world = World()
     world.node.workers[0].stubborn = True
     world.login("alice")
-    _move(world, "alice", "b")
+    world.move("alice", "b")
     waiting = world.login("alice", worker=1)
     assert not waiting.backend
     world.node.do(world.node.core.abort("move alice", world.node.now))
@@ -680,34 +692,3 @@ def test_a_refusal_says_what_is_wrong() -> None:
 
 def _announce(lease: int, user: str, backend: str) -> Announce:
     return Announce(lease, user, backend, "s1", 1, HOME, "imap", f"s{lease}", 0.0)
-
-
-def _holds(world: World, user: str) -> frozenset[str]:
-    """The nodes that hold a user."""
-    record = world.record(user)
-    assert record is not None
-    return record.holders
-
-
-def _move(world: World, user: str, target: str) -> None:
-    backend = world.node.core.fleet.backend(target)
-    assert backend is not None
-    world.node.do(world.node.core.move(user, backend, world.node.now))
-    world.run_dry()
-
-
-def _reroute(world: World, user: str, shard: str, preferred: str) -> None:
-    for node in world.living():
-        node.do(node.core.route_changed(user, shard, preferred, node.now))
-    world.run_dry()
-
-
-def _arrange(world: World, *shards: object) -> None:
-    node = world.node
-    node.do(node.core.shards_changed(Shards(shards), node.now))  # type: ignore[arg-type]
-    world.run_dry()
-
-
-def _say(world: World, backend: str, state: str) -> None:
-    world.node.do(world.node.core.set_admin(backend, state, world.node.now))
-    world.run_dry()

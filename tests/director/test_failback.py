@@ -324,3 +324,48 @@ class Returns(RuleBasedStateMachine):
 
 
 TestReturns = Returns.TestCase
+
+
+# --- questions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_gated_home_that_has_returned_is_closed_until_the_gate_says_that_it_has_caught_up() -> None:
+    book = failback(gated=True)
+    assert book.closed() == frozenset()
+    book.down("a")
+    assert book.closed() == {"a"}
+    book.up("a", 100.0)
+    book.word("a", False, 101.0)
+    assert book.closed() == {"a"}
+    book.word("a", True, 102.0)
+    assert book.closed() == frozenset()
+
+
+def test_a_gate_is_asked_about_a_home_that_has_returned_even_if_nobody_waits() -> None:
+    book = failback(gated=True, failback_after=300.0)
+    book.down("a")
+    assert book.ask(50.0) == ()
+    book.up("a", 100.0)
+    assert book.ask(100.0) == ("a",)
+    book.word("a", True, 100.0)
+    assert book.ask(200.0) == ()
+
+
+def test_a_home_without_a_gate_is_open_as_soon_as_it_is_up() -> None:
+    book = failback()
+    book.down("a")
+    assert book.closed() == frozenset()
+
+
+def test_users_are_counted_by_their_home() -> None:
+    book = failback(group=1)
+    assert (book.count("a"), book.count("z")) == (0, 0)
+    for user in ("alice", "bob", "cyd"):
+        book.away(user, "a", user == "cyd")
+    assert (book.count("a"), book.home("alice"), book.home("dan")) == (3, "a", "")
+    (order,) = book.due(0.0)
+    book.done(order.user, False, 0.0)
+    book.due(1.0)
+    assert book.count("a") == 3
+    book.back("cyd")
+    assert book.count("a") == 2

@@ -384,3 +384,11 @@ class Stack(RuleBasedStateMachine):
 
 
 TestStack = Stack.TestCase
+
+
+def test_a_target_is_known_of_who_is_being_moved_but_not_of_who_still_waits() -> None:
+    moves = Moves(MoveSettings(move_parallel=1))
+    moves.start("job", [Order("alice", "a", "b"), Order("bob", "a", "c")], 0.0)
+    assert (moves.target("alice"), moves.target("bob"), moves.target("cyd")) == ("b", None, None)
+    moves.released("alice", "b", 1.0)
+    assert (moves.target("alice"), moves.target("bob")) == (None, "c")

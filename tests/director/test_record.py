@@ -352,3 +352,28 @@ class Nodes(RuleBasedStateMachine):
 
 TestNodes = Nodes.TestCase
 TestNodes.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+# --- pinned --------------------------------------------------------------------------------------------------------
+
+
+def test_who_is_pinned_stays_so_through_the_move_and_in_the_store() -> None:
+    held = Record("a", "s1", 1, holds=(Hold("n", 1),))
+    moving = begin_move(held, "b", "s1", pinned=True)
+    assert moving.pinned
+    assert decode(moving.encode()) == moving
+    there = drop(moving, "n")
+    assert (there.backend, there.pinned) == ("b", True)
+    assert decode(there.encode()) == there
+
+
+def test_another_move_an_abort_and_a_failover_end_it() -> None:
+    pinned = Record("a", "s1", 1, holds=(Hold("n", 1),), pinned=True)
+    assert not begin_move(pinned, "b", "s1").pinned
+    assert not abort_move(begin_move(pinned, "b", "s1", pinned=True)).pinned
+    assert not fail_over(pinned, "b").pinned
+
+
+def test_who_is_there_already_is_pinned_where_the_user_is() -> None:
+    here = Record("a", "s1", 1)
+    assert begin_move(here, "a", "s1", pinned=True) == here._replace(pinned=True)

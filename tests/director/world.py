@@ -414,6 +414,11 @@ class World:
         record = self.record(user)
         return "" if record is None else record.backend
 
+    def holders(self, user: str) -> frozenset[str]:
+        """The nodes that hold the user in the store."""
+        record = self.record(user)
+        return frozenset() if record is None else record.holders
+
     def put(self, user: str, record: Record | None) -> None:
         """Write what the store has for the user, as somebody else might."""
         value = None if record is None else record.encode()
@@ -442,6 +447,39 @@ class World:
         session = self.node.login(user, shard, **how)
         self.run_dry()
         return session
+
+    def move(self, user: str, target: str, node: int = 0) -> None:
+        """An operator moves a user."""
+        mover = self.nodes[node]
+        backend = mover.core.fleet.backend(target)
+        assert backend is not None
+        mover.do(mover.core.move(user, backend, mover.now))
+        self.run_dry()
+
+    def abort(self, job: str) -> None:
+        """An operator ends a job."""
+        self.node.do(self.node.core.abort(job, self.node.now))
+        self.run_dry()
+
+    def say(self, backend: str, state: str) -> None:
+        """An operator says what is to be done with a backend."""
+        self.node.do(self.node.core.set_admin(backend, state, self.node.now))
+        self.run_dry()
+
+    def reroute(self, user: str, shard: str, preferred: str) -> None:
+        """The directory says something else about a user, to all nodes."""
+        for node in self.living():
+            node.do(node.core.route_changed(user, shard, preferred, node.now))
+        self.run_dry()
+
+    def arrange(self, *shards: ShardSettings) -> None:
+        """There are other shards, on all nodes."""
+        self.backends |= {
+            one.name: Backend() for shard in shards for one in shard.backend if one.name not in self.backends
+        }
+        for node in self.living():
+            node.do(node.core.shards_changed(Shards(shards), node.now))
+        self.run_dry()
 
     def logout(self, session: Session) -> None:
         """The same for the end of a session, wherever it is."""

@@ -13,7 +13,7 @@ import pytest
 from tls import ThrowawayAuthority
 
 from .addresses import unused_address
-from .cluster import Cluster, crowd
+from .cluster import Cluster, crowd, replicating_pair
 from .dovecot import Dovecot
 from .dsync import Pair
 from .fleet import Client, Fleet
@@ -52,7 +52,7 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def pair(folder: Path, authority: ThrowawayAuthority) -> Iterator[Pair]:
-    with Pair(folder, authority, {user.name: user.password for user in USERS}) as servers:
+    with replicating_pair(folder, authority, USERS) as servers:
         yield servers
 
 

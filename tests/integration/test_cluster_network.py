@@ -11,7 +11,7 @@ import pytest
 
 from tls import ThrowawayAuthority
 
-from .cluster import Cluster, crowd, more_is_stored
+from .cluster import Cluster, crowd, more_is_stored, replicating_pair
 from .dsync import Pair
 from .fleet import Fleet
 from .network import Network
@@ -32,7 +32,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def pair(folder: Path, authority: ThrowawayAuthority) -> Iterator[Pair]:
-    with Pair(folder, authority, {user.name: user.password for user in USERS}) as servers:
+    with replicating_pair(folder, authority, USERS) as servers:
         yield servers
 
 

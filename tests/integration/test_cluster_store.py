@@ -11,7 +11,7 @@ import pytest
 
 from tls import ThrowawayAuthority
 
-from .cluster import Cluster, crowd, more_is_stored
+from .cluster import Cluster, crowd, more_is_stored, replicating_pair
 from .dsync import Pair
 from .redis import RedisServer, Sentinels
 from .site import User
@@ -25,7 +25,7 @@ MOVED, STRANGERS = USERS[0], USERS[4:]
 
 @pytest.fixture
 def pair(folder: Path, authority: ThrowawayAuthority) -> Iterator[Pair]:
-    with Pair(folder, authority, {user.name: user.password for user in USERS}) as servers:
+    with replicating_pair(folder, authority, USERS) as servers:
         yield servers
 
 
