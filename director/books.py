@@ -18,7 +18,7 @@ from director.record import Record, decode
 from director.roster import Lease, Roster, User, Waiter
 from director.settings import DirectorSettings
 from director.settling import Settling
-from director.store import SWAPPED, BadRecord, Swapped
+from director.store import BadRecord, Swapped
 from director.wire import Grant, Kick, Reason, Refuse
 from director.workers import Workers
 
@@ -116,6 +116,21 @@ class Books:
                 return
         if not user.asking:
             self._settled(user)
+
+    def join(self, user: User, waiter: Waiter) -> bool:
+        """Grant a session what its user has on this node already; return False if that has to be thought about.
+
+        A short cut for nearly all sessions: `settle` would come to the same.
+        """
+        record = user.record
+        if record is None or record.target or waiter.failed or user.shard != record.shard or not user.known:
+            return False
+        if user.asking or user.split or user.order or user.rerouted or not record.held_by(self._life):
+            return False
+        if not self._fleet.grants(record.backend):
+            return False
+        self.grant(user, waiter)
+        return True
 
     def look(self, name: str) -> None:
         """Others have changed the user's record."""
@@ -240,15 +255,15 @@ class Books:
 
     def _has_swapped(self, user: User, outcome: Swapped | bytes | None) -> bool:
         """Take the outcome of a swap; return whether the user is settled with that, as nearly always."""
-        if outcome is SWAPPED:
-            raw, user.asked = user.asked, None
-            self._written(user, user.wanted, raw)
-            if self._is_done(user):
-                self._settled(user)
-                return True
-        elif not isinstance(outcome, Swapped):
+        if not isinstance(outcome, Swapped):
             self._believe(user, outcome)
-        return False
+            return False
+        raw, user.asked = user.asked, None
+        self._written(user, user.wanted, raw)
+        if not self._is_done(user):
+            return False
+        self._settled(user)
+        return True
 
     def _flush(self, user: User) -> None:
         user.order = ""
@@ -258,9 +273,6 @@ class Books:
     def _written(self, user: User, record: Record | None, raw: bytes | None) -> None:
         """The record is what the store was asked to write, or what was decided without it."""
         before, user.record, user.raw = user.record, record, raw
-        if user.unsure and self._nodes.away_since is None:
-            user.unsure = False
-            self._roster.unsure.discard(user.name)
         if before is None or record is None:
             self._mover.track_home(user)
             return
@@ -310,5 +322,5 @@ class Books:
         if not user.known or user.leases or user.order or user.rerouted:
             return False
         if user.waiters:
-            return self._settling.answer(user, self._out.now)
+            return all([self.join(user, waiter) for waiter in list(user.waiters.values())])
         return user.record is None or self._life not in user.record.holders

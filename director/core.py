@@ -418,12 +418,11 @@ class Core:
             return
         user = self.roster.arriving(message.user, known=self._near is None)
         user.shard, user.preferred, user.routed = message.shard, message.preferred, True
-        self.roster.wait(
-            user,
-            Waiter(
-                key, message.address, message.protocol, message.session, self._out.now, message.failed, message.began
-            ),
-        )
+        now = self._out.now
+        waiter = Waiter(key, message.address, message.protocol, message.session, now, message.failed, message.began)
+        if user.leases and self.books.join(user, waiter):
+            return
+        self.roster.wait(user, waiter)
         self.books.settle(user)
 
     def _deny(self, key: Key, reason: Reason, text: str, wait: float = 0.0) -> None:

@@ -290,6 +290,7 @@ def _readable(record: Record) -> Row:
         "shard": record.shard,
         "epoch": record.epoch,
         "target": record.target,
+        "pinned": record.pinned,
         "holds": {hold.node: hold.epoch for hold in record.holds},
     }
 

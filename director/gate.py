@@ -33,6 +33,9 @@ _PUSHED_AT_ONCE: Final = 20
 _SAME_RETURN: Final = 1.0
 """Seconds by which what is told of a backend's return may vary."""
 
+_SESSIONS: Final = "there are sessions"
+"""What is usual while a user is being moved."""
+
 _logger = logging.getLogger("vestibule.director")
 
 
@@ -210,7 +213,8 @@ class Gate:
         ask = self._drained_by_who if settings.drained_by_who else self._drained_by_command
         problem = await self._in_time(self._drained_slots, partial(ask, user, backend))
         if problem:
-            _logger.warning("%s: whether %s has left: %s", backend.name, user, problem)
+            level = logging.DEBUG if problem == _SESSIONS else logging.WARNING
+            _logger.log(level, "%s: whether %s has left: %s", backend.name, user, problem)
         return not problem
 
     def _return_of(self, home: Backend, since: float) -> float:
@@ -311,7 +315,7 @@ class Gate:
 
     async def _drained_by_who(self, user: str, backend: Backend) -> str:
         answer = await self._asked(backend, ("who", {"mask": [user]} if _is_plain(user) else {}))
-        return "there are sessions" if replicator.has_sessions(user, answer) else ""
+        return _SESSIONS if replicator.has_sessions(user, answer) else ""
 
     async def _asked(self, backend: Backend, question: replicator.Question) -> bytes:
         if self._doveadm is None:

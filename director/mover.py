@@ -114,7 +114,7 @@ class Mover:
         shard = self._fleet.find_shard(user.shard)
         if record is None or shard is None:
             return
-        target = self._destination(user, record)
+        target = self._destination(user, shard, record)
         if target and target != (record.target or record.backend):
             self._start("routes", [Order(user.name, record.backend, target, bool(record.holds))])
 
@@ -184,9 +184,10 @@ class Mover:
 
     def arrange(self) -> None:
         """Users return to backends that are up and online, and have caught up where a gate can tell."""
-        backends = [backend.name for shard in self._fleet.shards.all for backend in shard.backends]
-        self.failback.homes({name: name in self._gated for name in backends})
-        for name in backends:
+        shards = self._fleet.shards.all
+        partners = {each.name: len(shard.names) > 1 for shard in shards for each in shard.backends}
+        self.failback.homes({name: name in self._gated and has for name, has in partners.items()})
+        for name in partners:
             if self._fleet.standing(name) == "up" and self._fleet.admin_state(name) == "online":
                 self.failback.up(name, self._out.now)
             else:
@@ -210,11 +211,8 @@ class Mover:
         except DirectorError as error:
             self._out.note(logging.ERROR, f"{job}: {error}")
 
-    def _destination(self, user: User, record: Record) -> str:
+    def _destination(self, user: User, shard: Shard, record: Record) -> str:
         """Where the user belongs by what the directory says now; "" if that cannot be."""
-        shard = self._fleet.find_shard(user.shard)
-        if shard is None:
-            return ""
         if record.backend in shard.names:
             first = shard.find(user.preferred) if user.preferred else None
             wished = first is not None and self._fleet.takes(first.name)

@@ -84,16 +84,6 @@ class Settling:
             record = without(record, self._dead)
         return self._moving(user, record, now) if record.target else self._placed(user, record, now)
 
-    def answer(self, user: User, now: float) -> bool:
-        """Grant those who wait what has just been claimed for them, and return whether that was all that is to be done.
-
-        A short cut for a user without sessions: `next` would come to the same.
-        """
-        record = user.record
-        if record is None or record.target or not record.held_by(self._life) or not self._fleet.grants(record.backend):
-            return False
-        return self._answered(user, record, now) is record and not user.waiters
-
     def place(self, user: User, shard: Shard, now: float) -> Placed | None:
         """Return where a user of the shard goes who may go anywhere."""
         chosen = self._fleet.choose(user.name, shard, user.preferred, now)

@@ -112,9 +112,9 @@ async def _leave(
     while time.monotonic() < began + LONGEST:
         if exodus.moved is None and await asyncio.to_thread(_is_over, site, job, users):
             exodus.moved = time.monotonic() - began
-        _, away = await asyncio.wait(coming.values(), timeout=LOOK)
-        if exodus.moved is not None and not away:
+        if exodus.moved is not None and all(task.done() for task in coming.values()):
             break
+        await asyncio.sleep(LOOK)
     exodus.cpu = {kind: spent - before[kind] for kind, spent in (await asyncio.to_thread(site.cpu)).items()}
     exodus.left = [session.ended - began for session in old if session.ended]
     for user, task in coming.items():
@@ -134,9 +134,9 @@ async def _come_back(front: Front, user: str, session: Session) -> Return:
 
 
 def _is_over(site: Daemon, job: str, users: int) -> bool:
-    """Whether the director has released so many users in this job."""
+    """Whether the director has moved so many users in this job."""
     rows = [row for row in site.ask(ask="moves") if row["job"] == job]
-    return sum(row["over"].get("released", 0) for row in rows) >= users
+    return sum(int(row["over"].get("moved", 0)) for row in rows) >= users
 
 
 def _figures(exodus: Exodus, users: int, sessions: int) -> Iterator[Figure]:

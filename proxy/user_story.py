@@ -120,8 +120,15 @@ def _reason_steps(record: Row, answer: Row) -> Iterator[Step]:
     elif home["backend"] == record["backend"]:
         yield "why there", "of all backends of the shard it comes first for this user"
     else:
-        back = "; failback is going to bring the user back" if home["usable"] else ""
-        yield "why there", f"{home['backend']} comes first for this user, and it {_condition(home)}{back}"
+        yield "why there", f"{home['backend']} comes first for this user, {_absence(record, home)}"
+
+
+def _absence(record: Row, home: Row) -> str:
+    """Why the user is not at home."""
+    if record["pinned"]:
+        return "but an operator has moved the user; that lasts as long as the assignment"
+    back = "; failback is going to bring the user back" if home["usable"] else ""
+    return f"and it {_condition(home)}{back}"
 
 
 def _hold_steps(record: Row) -> Iterator[Step]:

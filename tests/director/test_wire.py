@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from itertools import pairwise
 
 import msgspec
@@ -138,10 +139,8 @@ def test_what_is_not_in_the_protocol_is_refused_by_both_sides(body: bytes) -> No
 @given(st.binary(max_size=200))
 def test_nonsense_is_refused_and_nothing_worse(body: bytes) -> None:
     for read in (from_worker, to_worker):
-        try:
+        with suppress(BadFrame):
             assert isinstance(read(body), list)
-        except BadFrame:
-            pass
 
 
 def test_a_worker_does_not_speak_as_the_director() -> None:

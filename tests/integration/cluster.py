@@ -194,9 +194,9 @@ class Cluster:
         server.kill()
         self._kills[server.name].append(time.time())
 
-    def witness(self) -> Witness:
-        """What both servers have logged until now."""
-        return Witness({server.name: server.log() for server in self.servers}, self._kills)
+    def witness(self, until: float | None = None) -> Witness:
+        """What both servers have logged until now; what has no end there lasts `until` then."""
+        return Witness({server.name: server.log() for server in self.servers}, self._kills, until=until)
 
     def used(self, user: User) -> set[str]:
         """The servers that a user has ever been on."""

@@ -83,6 +83,7 @@ def session(**more: Any) -> dict[str, Any]:
 
 def answer(**more: Any) -> dict[str, Any]:
     record = {"backend": "mb1a", "shard": "s1", "epoch": 3, "target": "", "holds": {"front1/0a1b2c3d": 3}}
+    record["pinned"] = False
     good = {"user": "alice", "shard": "s1", "record": record, "sessions": [session()]}
     good |= {"choice": {"backend": "mb1a", "why": "sticky"}, "if_failed": {"backend": "mb1b", "why": "failover"}}
     return good | {"candidates": [candidate("mb1a"), candidate("mb1b")]} | more
@@ -124,6 +125,12 @@ def test_a_user_whose_route_has_changed() -> None:
 def test_a_user_who_is_away_though_home_is_well() -> None:
     lines = told_of(answer(candidates=[candidate("mb0"), candidate("mb1a")]))
     why = "mb0 comes first for this user, and it is serving; failback is going to bring the user back"
+    assert f"why there       {why}" in lines
+
+
+def test_a_user_whom_an_operator_has_moved() -> None:
+    lines = told_of(answer(candidates=[candidate("mb0"), candidate("mb1a")], record=changed(pinned=True)))
+    why = "mb0 comes first for this user, but an operator has moved the user; that lasts as long as the assignment"
     assert f"why there       {why}" in lines
 
 
