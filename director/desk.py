@@ -207,12 +207,13 @@ class Desk:
         if not user:
             return {"pending": "flush"}, self._core.flush("", now)
         record, actions = _record(value), list(self._core.guard.forgive(user))
+        forgiven = {"forgiven": 1} if actions else {}
         if record is None or record.holds:
             why = "has no assignment" if record is None else "has sessions; kick or move the user"
             if actions:
-                return {"flushed": 0, "forgiven": 1}, actions
+                return {"flushed": 0, **forgiven}, actions
             raise Refused(f"{user} {why}")
-        return {"flushed": 1}, (*actions, *self._core.flush(user, now))
+        return {"flushed": 1, **forgiven}, (*actions, *self._core.flush(user, now))
 
     def _abort(self, question: Question, now: float, _value: bytes | None) -> tuple[Answer, Sequence[Action]]:
         job = _text(question, "job")

@@ -18,6 +18,7 @@ from director.outbox import Outbox
 from director.record import Record
 from director.roster import Roster, User
 from director.settings import DirectorSettings
+from director.settling import Target
 from director.shards import Backend, Shard
 
 DRAIN: Final = "drain "
@@ -59,9 +60,10 @@ class Mover:
     def move(self, user: str, backend: Backend) -> None:
         """Move a user, who then stays there even if another backend is preferred."""
         known = self._roster.user(user, known=False)
-        known.pinned = True
         live = known.record is not None and bool(known.record.holds)
-        self._start(f"move {user}", [Order(user, "", backend.name, live)])  # who is there already, is pinned there
+        self._start(
+            f"move {user}", [Order(user, "", backend.name, live, pinned=True)]
+        )  # who is there already, is pinned there
         self._out.unsettled.append(user)
 
     def drain(self, backend: str, *, dry: bool) -> str:
@@ -120,11 +122,13 @@ class Mover:
 
     # Questions of Settling and of the books.
 
-    def target(self, user: User) -> tuple[str, str] | None:
+    def target(self, user: User) -> Target | None:
         """See Hands."""
         name = self.moves.target(user.name)
         shard = None if name is None else self._fleet.shards.find(name)
-        return None if name is None or shard is None else (name, shard.name)
+        if name is None or shard is None:
+            return None
+        return Target(name, shard.name, self.moves.is_pinned(user.name))
 
     def is_moving(self, user: str) -> bool:
         """Whether this node is moving the user."""

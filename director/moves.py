@@ -79,12 +79,14 @@ class TooManyMoves(DirectorError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Move a user, who has sessions there or not (`live`), from one backend to another."""
+    """Move a user, who has sessions there or not (`live`), from one backend to another; one who is to be `pinned` stays
+    there, whatever is preferred."""
 
     user: str
     was: str
     target: str
     live: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class _Mover:
     job: _Job
     target: str
     deadline: float
+    pinned: bool
     step: Step = "holding"
     outcome: Outcome = "late"
     """What it will have been when it is undone."""
@@ -197,6 +200,11 @@ class Moves:
         """Return where the user is being moved, None for one who is not, or who still waits for it."""
         mover = self._movers.get(user)
         return None if mover is None else mover.target
+
+    def is_pinned(self, user: str) -> bool:
+        """Return whether the user is being moved to stay there, even if another backend is preferred."""
+        mover = self._movers.get(user)
+        return mover is not None and mover.pinned
 
     def start(self, job: str, orders: Iterable[Order], now: float) -> Actions:
         """Begin a job; orders for one of the same name that is not over join it.
@@ -328,7 +336,7 @@ class Moves:
     def _begin(self, job: _Job, user: str, now: float) -> Action:
         order = job.waiting.pop(user)
         del self._waiting[user]
-        self._movers[user] = _Mover(job, order.target, now + self._settings.move_timeout)
+        self._movers[user] = _Mover(job, order.target, now + self._settings.move_timeout, order.pinned)
         job.moving["holding"] += 1
         self._tidy(job, now)
         return Hold(user, order.target)

@@ -95,7 +95,6 @@ class User:
         "looking",
         "name",
         "order",
-        "pinned",
         "preferred",
         "raw",
         "record",
@@ -123,8 +122,6 @@ class User:
         self.waiters: dict[Key, Waiter] = {}
         self.order = ""
         """The step of a move that is to be taken: hold, release or undo."""
-        self.pinned = False
-        """The move is an operator's order: the user stays there even if another backend is preferred."""
         self.rerouted = False
         """The directory says something new, and it has not been judged yet whether the user has to go elsewhere."""
         self.due = False

@@ -31,6 +31,14 @@ class Placed(NamedTuple):
     why: Why
 
 
+class Target(NamedTuple):
+    """Where a user is being moved, and whether to stay there even if another backend is preferred."""
+
+    backend: str
+    shard: str
+    pinned: bool
+
+
 class Hands(Protocol):
     """What is done for a user besides writing the record."""
 
@@ -49,8 +57,8 @@ class Hands(Protocol):
     def ask_drained(self, user: User, backend: str) -> None:
         """Ask the backend whether it has ended all the user's sessions; then ask what is next."""
 
-    def target(self, user: User) -> tuple[str, str] | None:
-        """The backend and the shard to which this node is moving the user."""
+    def target(self, user: User) -> Target | None:
+        """Where this node is moving the user."""
 
 
 class Settling:
@@ -98,8 +106,7 @@ class Settling:
         order, user.order = user.order, ""
         target = self._hands.target(user) if order == "hold" else None
         if target is not None:
-            pinned, user.pinned = user.pinned, False
-            return Record(target[0], target[1], 1, pinned=pinned)
+            return Record(target.backend, target.shard, 1, pinned=target.pinned)
         if not user.waiters:
             return None
         placed = self._wanted(user, now)
@@ -128,8 +135,8 @@ class Settling:
         down = self._fleet.standing(record.backend) == "out"
         if order == "undo" or not self._fleet.keeps(record.target):
             return fail_over(abort_move(record), self._partner(user, record, now)) if down else abort_move(record)
-        if order == "hold" and (target := self._hands.target(user)) is not None and target[0] != record.target:
-            return self._ordered(user, record, target)
+        if order == "hold" and (target := self._hands.target(user)) is not None and target.backend != record.target:
+            return begin_move(record, target.backend, target.shard, pinned=target.pinned)
         if down:
             return fail_over(record, record.target)
         for lease in user.leases.values():
@@ -141,11 +148,6 @@ class Settling:
         ):
             self._hands.look_again(user, now + self._poll)
         return record
-
-    def _ordered(self, user: User, record: Record, target: tuple[str, str]) -> Record:
-        """A move begins by order."""
-        pinned, user.pinned = user.pinned, False
-        return begin_move(record, *target, pinned=pinned)
 
     def _has_drained(self, user: User, record: Record) -> bool:
         if not self._checks_drained or user.drained:
@@ -167,9 +169,9 @@ class Settling:
         if user.order:
             order, user.order = user.order, ""
             target = self._hands.target(user) if order == "hold" else None
-            new = target is not None and (target[0] != record.backend or user.pinned)
-            if target is not None and new and self._fleet.keeps(target[0]):
-                return self._claimed(user, self._ordered(user, record, target))
+            new = target is not None and (target.backend != record.backend or target.pinned)
+            if target is not None and new and self._fleet.keeps(target.backend):
+                return self._claimed(user, begin_move(record, target.backend, target.shard, pinned=target.pinned))
         elsewhere = self._elsewhere(user, record, now)
         if elsewhere is not None:
             return self._claimed(user, elsewhere)

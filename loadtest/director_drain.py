@@ -54,6 +54,7 @@ def drain_figures(run: Callable[..., object], users: int, sessions: int) -> list
         first, second = (stack.enter_context(BackendProcess(name, backlog=4096)) for name in ("mb1a", "mb1b"))
         server = stack.enter_context(directory(users, {SHARD: [first, second]}))
         site = stack.enter_context(daemon(follow(server)))
+        site.wait_for((first, second))
         editor = stack.enter_context(Editor(server.socket, ROOT_DN, ROOT_PASSWORD))
         seen: list[Exodus] = []
 

@@ -29,6 +29,7 @@ def route_figures(run: Callable[..., object], users: int) -> list[Figure]:
         shards = {OLD: backends[:1], NEW: backends[1:]}
         server = stack.enter_context(directory(users, shards))
         site = stack.enter_context(daemon(follow(server)))
+        site.wait_for(backends)
         editor = stack.enter_context(Editor(server.socket, ROOT_DN, ROOT_PASSWORD))
         found: list[tuple[float, float, float]] = []
         run(_measure(site.front, editor, users, backends[1].name, found))

@@ -72,6 +72,14 @@ class Daemon:
                 spent[kind] += cpu_seconds(pid) if name.startswith(begin) else 0.0
         return spent
 
+    def wait_for(self, backends: Iterable[BackendProcess]) -> None:
+        """Return when the director knows them, from the directory. Raises TimeoutError."""
+        wanted, deadline = {backend.name for backend in backends}, time.monotonic() + PATIENCE
+        while not wanted <= {row["backend"] for row in self.ask(ask="backends")}:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the director has not heard of all shards")
+            time.sleep(0.05)
+
     def ask(self, **question: Any) -> list[dict[str, Any]]:
         """What the director answers an operator; a listing's rows. Blocks."""
         answers = list(ask(self.folder / "control.sock", question))

@@ -313,7 +313,8 @@ def test_a_user_with_sessions_is_explained_by_the_record_and_what_the_directory_
     world = World()
     world.login("cyd", "s2", preferred="d")
     answer = Operator(world).ask("explain", user="cyd")
-    assert answer["record"] == {"backend": "d", "shard": "s2", "epoch": 1, "target": "", "pinned": False, "holds": {"n0/1": 1}}
+    record = {"backend": "d", "shard": "s2", "epoch": 1, "target": "", "pinned": False, "holds": {"n0/1": 1}}
+    assert answer["record"] == record
     assert (answer["preferred"], len(answer["sessions"])) == ("d", 1)
     assert answer["choice"] == {"backend": "d", "why": "sticky"}
     assert "Sessions on n0 hold the user there." in answer["text"]

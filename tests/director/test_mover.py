@@ -237,7 +237,6 @@ def test_a_user_whose_shard_is_not_known_has_no_home() -> None:
     assert not len(world.node.core.mover.failback)
 
 
-@pytest.mark.xfail(strict=True, reason="that it was an operator's order is forgotten with the user who waits for a turn")
 def test_a_user_who_had_to_wait_for_a_turn_to_be_moved_is_pinned_all_the_same() -> None:
     world = World(moves=MoveSettings(move_parallel=1))
     world.node.workers[0].stubborn = True

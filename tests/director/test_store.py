@@ -1,9 +1,9 @@
 """The interface is kept by every store there is."""
 
 from director.store import SWAPPED, Store, Swapped
-from director.stores.settings import RedisSettings
 from director.stores.memory import MemoryStore
 from director.stores.redis import RedisStore
+from director.stores.settings import RedisSettings
 
 
 def test_every_store_is_one() -> None:

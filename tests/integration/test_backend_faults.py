@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,13 @@ def is_at(daemon: Vestibule, user: User, backend: str) -> bool:
     return record.get("backend") == backend and not record["target"]
 
 
+def director_of(daemon: Vestibule) -> int:
+    """The director's process id."""
+    stat = Path(f"/proc/{daemon.workers()[0]}/stat").read_text()
+    supervisor = int(stat.rpartition(") ")[2].split()[1])
+    return next(pid for pid in children(supervisor) if title(pid) == "vestibule-dir")
+
+
 # --- tests ---
 
 
@@ -170,8 +178,7 @@ def test_when_both_fail_clients_are_told_to_come_back_and_later_they_can(
 def test_a_killed_director_is_missed_by_nobody(site: Site, daemon: Vestibule, first: Dovecot) -> None:
     user, other = site.user(), site.user()
     sessions = [logged_in(daemon, site, user, protocol) for protocol in PROTOCOLS]
-    (director,) = [pid for pid in children(daemon.pid) if title(pid) == "vestibule-dir"]
-    os.kill(director, signal.SIGSTOP)
+    os.kill(director_of(daemon), signal.SIGSTOP)
     waiting = enter(daemon, site)
     waiting.send(f'a LOGIN "{other.name}" "{other.password}"\r\n'.encode())
     daemon.kill_director()
