@@ -65,6 +65,8 @@ def drain_figures(run: Callable[..., object], users: int, sessions: int) -> list
             changed = Exodus("shard's entry changed")
             await asyncio.to_thread(site.order, "online", first.name)
             await _leave(site, changed, "routes", users, clients, lambda: _change(editor, first))
+            for session in clients.values():
+                session.client.close()  # or the daemon would give them time to end
             seen.extend((drained, changed))
 
         run(measure())

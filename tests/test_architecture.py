@@ -38,6 +38,8 @@ CONFINED = {
         "loadtest/measure.py",
         "loadtest/directory.py",
         "loadtest/assign.py",
+        "loadtest/director.py",
+        "loadtest/director_backend.py",
     ),
     "redis": ("director/stores/",),
     "pickle": ("proxy/control.py",),

@@ -250,6 +250,14 @@ def test_flush_refuses_who_has_sessions_or_no_assignment_but_forgives_who_failed
     assert operator.ask("flush", user="bob") == {"flushed": 0, "forgiven": 1}
 
 
+def test_flush_forgets_an_assignment_and_forgives_at_once() -> None:
+    world = World()
+    world.logout(world.login("alice"))
+    for number in range(5):
+        world.node.core.said(world.node.workers[0].name, Failed(number, "alice", HOME), world.node.now)
+    assert Operator(world).ask("flush", user="alice") == {"flushed": 1, "forgiven": 1}
+
+
 @pytest.mark.parametrize(
     "question",
     [

@@ -177,6 +177,15 @@ def test_failback_waits_for_the_gate_and_holds_the_returned_backend_back() -> No
     assert world.login("dan").backend == "a"
 
 
+def test_of_a_backend_without_partners_nobody_asks_whether_it_has_caught_up() -> None:
+    world = World(shards=(shard("s1", "a"),), gated=["a"], **SOON)
+    outage(world)
+    world.behind = {"a"}
+    world.backends["a"].up = True
+    world.wait(20.0)
+    assert world.node.core.mover.failback.closed() == frozenset()
+
+
 def test_a_user_who_does_not_leave_is_tried_again_later() -> None:
     world = World(
         failback=FailbackSettings(failback_after=5.0, again_after=20.0),

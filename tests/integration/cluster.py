@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -186,6 +187,24 @@ class Cluster:
         status = self.status(node)
         living = [one for one in status.get("nodes", ()) if one["living"]]
         return len(living) == nodes and not status["store"]["away"] and not status["unsure"] and bool(status["workers"])
+
+    def story(self) -> str:
+        """What the nodes have logged lately besides sessions, and why sessions have ended: for who reads a failure."""
+        lines = []
+        for name, node in zip(self._names, self.nodes, strict=True):
+            logged = node.log_lines()
+            messages = [f"{name} {line['time']} {line['message']}" for line in logged if "message" in line]
+            closed = Counter(
+                (line.get("backend"), line.get("closed_by")) for line in logged if line.get("event") == "session"
+            )
+            lines += [*messages[-20:], f"{name} sessions that ended: {dict(closed)}"]
+        return "\n" + "\n".join(lines)
+
+    def assert_nobody_noticed(self, fleet: Fleet) -> None:
+        """No session of the fleet has ended, and no login was refused."""
+        report = fleet.report()
+        assert not report.ends, f"{dict(report.ends)}{self.story()}"
+        assert not report.failures, f"{dict(report.failures)}{self.story()}"
 
     # --- what the servers say ---
 

@@ -57,9 +57,7 @@ def assert_an_outage_is_survived(
         end()
         cluster.wait_until_whole()
         more_is_stored(fleet)
-        report = fleet.report()
-        assert report.ends == {}
-        assert report.failures == {}
+        cluster.assert_nobody_noticed(fleet)
         assert_the_store_has_everybody(cluster)
         cluster.assert_all_is_well(fleet, pair, moved=[MOVED])
 
@@ -92,7 +90,7 @@ def test_a_redis_that_is_emptied(cluster: Cluster, pair: Pair, redis: RedisServe
         redis.cli("FLUSHALL")
         assert_the_store_has_everybody(cluster)
         more_is_stored(fleet)
-        assert fleet.report().ends == {}
+        cluster.assert_nobody_noticed(fleet)
         cluster.assert_all_is_well(fleet, pair, moved=[MOVED])
 
 

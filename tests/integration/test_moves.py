@@ -206,7 +206,7 @@ def test_logins_that_wait_for_a_move_go_on_when_it_is_aborted(place: Place) -> N
         others[0].send(f'a LOGIN "{user.name}" "{user.password}"\r\n'.encode())
         wait_until(lambda: place.job(f"move {user.name}").get("moving") == {"kicking": 1}, "the move to begin")
         assert place.is_at(user) == ""
-        told(place.node, "abort", f"move {user.name}")
+        place.cluster.asked(place.node, "abort", job=f"move {user.name}")
         assert others[0].answer().startswith(b"a OK")
         assert place.job(f"move {user.name}")["over"] == {"aborted": 1}
         assert place.is_at(user) == "a"

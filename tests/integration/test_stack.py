@@ -62,10 +62,6 @@ def cluster(folder: Path, authority: ThrowawayAuthority, pair: Pair, redis: Redi
         for node in nodes.nodes:
             wait_until(lambda node=node: len(nodes.asked(node, "shards")) == 2, "the shards")  # type: ignore[misc]
         yield nodes
-        for i, node in enumerate(nodes.nodes):
-            Path(f"/tmp/stack.log{i}").write_text(node.log())
-        for each in pair.servers:
-            Path(f"/tmp/stack.dove.{each.name}").write_text(each.log())
 
 
 def place(server: Dovecot, *, name: str = "", priority: int = 1) -> str:
