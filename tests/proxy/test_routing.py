@@ -91,7 +91,8 @@ async def test_a_login_holds_a_lease_and_is_counted() -> None:
         assert bench.route.lease is not None
         assert bench.route.lease.backend.name == "mb1a"
         assert (bench.record.shard, bench.record.backend) == ("s1", "mb1a")
-        assert bench.director.all(Assign) == [Assign(1, "alice", "s1", "", "192.0.2.7", "imap", "session1")]
+        (said,) = bench.director.all(Assign)
+        assert said == Assign(1, "alice", "s1", "", "192.0.2.7", "imap", "session1", began=said.began)
         assert bench.counted("backend_connects_total") == {("mb1a", "ok"): 1}
         assert bench.counted("backend_logins_total") == {("mb1a", "ok"): 1}
         assert bench.counted("backend_untrusted_total") == {}
