@@ -105,6 +105,7 @@ class Books:
             if user.order == "flush":
                 self._flush(user)
                 continue
+            user.taken = user.order
             record = self._settling.next(user, self._out.now)
             if record is None or record == user.record:
                 break
@@ -257,6 +258,7 @@ class Books:
         """Take the outcome of a swap; return whether the user is settled with that, as nearly always."""
         if not isinstance(outcome, Swapped):
             self._believe(user, outcome)
+            user.order = user.order or user.taken  # what was to be done for it has to be thought about again
             return False
         raw, user.asked = user.asked, None
         self._written(user, user.wanted, raw)
@@ -266,7 +268,7 @@ class Books:
         return True
 
     def _flush(self, user: User) -> None:
-        user.order = ""
+        user.order = user.taken = ""
         if user.record is not None and not user.record.holds and not user.leases and self._nodes.away_since is None:
             self._swap(user, None)
 

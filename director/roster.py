@@ -102,6 +102,7 @@ class User:
         "routed",
         "shard",
         "split",
+        "taken",
         "unsure",
         "waiters",
         "wanted",
@@ -122,6 +123,8 @@ class User:
         self.waiters: dict[Key, Waiter] = {}
         self.order = ""
         """The step of a move that is to be taken: hold, release or undo."""
+        self.taken = ""
+        """The order that the last thought about the record was about."""
         self.rerouted = False
         """The directory says something new, and it has not been judged yet whether the user has to go elsewhere."""
         self.due = False

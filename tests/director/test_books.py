@@ -155,3 +155,16 @@ def test_a_near_store_is_believed_and_written_at_once() -> None:
     assert world.assigned("alice") == "b"
     world.node.do(world.node.core.flush("alice", world.node.now))
     assert world.record("alice") is None
+
+
+def test_an_order_to_move_is_carried_out_though_others_have_changed_the_record_meanwhile() -> None:
+    world = World(nodes=2)
+    here = world.nodes[0].login("alice")
+    world.run_dry()
+    there = world.nodes[1].login("alice")
+    world.run_dry()
+    world.move("alice", "b", node=0)
+    world.wait(5.0)
+    assert here.kicked == there.kicked == "moved"
+    assert world.assigned("alice") == "b"
+    assert world.nodes[0].core.mover.moves.progress()[-1].over == {"moved": 1}

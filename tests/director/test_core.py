@@ -250,6 +250,19 @@ def test_a_backend_is_probed_and_when_it_is_down_operators_and_other_nodes_are_t
     assert any(note.startswith("backend a is up (was") for note in world.node.notes)
 
 
+def test_when_a_backend_hangs_young_sessions_end_at_once_for_they_may_be_logins_and_old_ones_bit_by_bit() -> None:
+    world = World(kick_spread=20.0)
+    old = world.login("alice")
+    world.wait(10.0)
+    young = world.login("bob")
+    assert (old.backend, young.backend) == ("a", "a")
+    world.hang_backend("a")
+    world.wait(5.0)
+    assert (old.kicked, young.kicked) == ("", "backend down")
+    world.wait(10.0)
+    assert old.kicked == "backend down"
+
+
 def test_a_session_whose_login_failed_waits_for_the_probe_and_gets_the_partner() -> None:
     world = World()
     world.kill_backend("a")
