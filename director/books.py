@@ -14,12 +14,12 @@ from director.guard import Guard
 from director.mover import Mover
 from director.nodes import Nodes
 from director.outbox import Outbox
-from director.record import Record, decode
-from director.roster import Lease, Roster, User, Waiter
+from director.record import Record, claim, decode, drop
+from director.roster import Key, Lease, Roster, User, Waiter
 from director.settings import DirectorSettings
 from director.settling import Settling
 from director.store import BadRecord, Swapped
-from director.wire import Grant, Kick, Reason, Refuse
+from director.wire import Assign, Grant, Kick, Reason, Refuse
 from director.workers import Workers
 
 _MOMENT: Final = 0.001
@@ -118,20 +118,47 @@ class Books:
         if not user.asking:
             self._settled(user)
 
-    def join(self, user: User, waiter: Waiter) -> bool:
-        """Grant a session what its user has on this node already; return False if that has to be thought about.
+    # Short cuts for nearly all sessions. They say whether they could be taken; `settle` would come to the same.
 
-        A short cut for nearly all sessions: `settle` would come to the same.
-        """
+    def join(self, user: User, key: Key, message: Assign) -> bool:
+        """Grant a session what its user has on this node already."""
         record = user.record
-        if record is None or record.target or waiter.failed or user.shard != record.shard or not user.known:
+        if record is None or message.failed or not self._is_plain(user, record) or not record.held_by(self._life):
             return False
-        if user.asking or user.split or user.order or user.rerouted or not record.held_by(self._life):
-            return False
-        if not self._fleet.grants(record.backend):
-            return False
-        self.grant(user, waiter)
+        self._give(user, record, key, message.address, message.protocol, message.session, message.began)
         return True
+
+    def enter(self, user: User, failed: str) -> bool:
+        """Claim for the first session of a user, who waits, what is known of the user."""
+        record = user.record
+        if record is None or failed or user.leases or len(user.waiters) > 1 or not self._is_plain(user, record):
+            return False
+        if not self._fleet.is_in(record.backend, record.shard):
+            return False
+        if not self._swap(user, claim(record, self._life, "", "").record):
+            self.settle(user)
+        return True
+
+    def leave(self, user: User) -> bool:
+        """Give a user up whose last session has ended."""
+        record = user.record
+        if record is None or user.waiters or not self._is_plain(user, record) or not record.held_by(self._life):
+            return False
+        if not self._swap(user, drop(record, self._life)):
+            self.settle(user)
+        return True
+
+    def _is_plain(self, user: User, record: Record) -> bool:
+        """Whether the record is what it should be, as far as the user's shard, the backend and other nodes say."""
+        if record.target or user.asking or not user.known or user.split or user.order or user.rerouted:
+            return False
+        if self._nodes.away_since is not None or not self._workers.are_open or user.shard != record.shard:
+            return False
+        if any(hold.node in self._nodes for hold in record.holds):
+            return False
+        return self._fleet.grants(record.backend)
+
+    # What happens besides.
 
     def look(self, name: str) -> None:
         """Others have changed the user's record."""
@@ -182,22 +209,7 @@ class Books:
         record = user.record
         assert record is not None  # noqa: S101  (nobody is granted what is not written)
         self._roster.remove(user, waiter.key)
-        lease = Lease(
-            waiter.key,
-            user.name,
-            record.backend,
-            record.shard,
-            record.epoch,
-            waiter.address,
-            waiter.protocol,
-            waiter.session,
-            waiter.began,
-        )
-        lease.granted = self._out.now
-        self._roster.add(user, lease)
-        self.counts.assigns[user.why] += 1
-        self._out.send(waiter.key[0], Grant(waiter.key[1], record.backend, record.shard, user.why, record.epoch))
-        user.why = "sticky"
+        self._give(user, record, waiter.key, waiter.address, waiter.protocol, waiter.session, waiter.began)
 
     def refuse(self, user: User, waiter: Waiter, reason: Reason, text: str) -> None:
         """See Hands."""
@@ -231,6 +243,18 @@ class Books:
         self._out.do(AskDrained(user.name, backend))
 
     # How a user is settled.
+
+    def _give(
+        self, user: User, record: Record, key: Key, address: str, protocol: str, session: str, began: float
+    ) -> None:
+        """Grant a session a lease on the record's backend."""
+        backend, shard, epoch = record.backend, record.shard, record.epoch
+        lease = Lease(key, user.name, backend, shard, epoch, address, protocol, session, began)
+        lease.granted = self._out.now
+        self._roster.add(user, lease)
+        self.counts.assigns[user.why] += 1
+        self._out.send(key[0], Grant(key[1], backend, shard, user.why, epoch))
+        user.why = "sticky"
 
     def _find_out(self, user: User) -> bool:
         """Learn what the store has for a user; return False while it is being asked. If it is away, then nothing."""
@@ -324,5 +348,10 @@ class Books:
         if not user.known or user.leases or user.order or user.rerouted:
             return False
         if user.waiters:
-            return all([self.join(user, waiter) for waiter in list(user.waiters.values())])
+            record = user.record
+            if record is None or not self._is_plain(user, record) or not record.held_by(self._life):
+                return False
+            for waiter in [waiter for waiter in user.waiters.values() if not waiter.failed]:
+                self.grant(user, waiter)
+            return not user.waiters
         return user.record is None or self._life not in user.record.holders

@@ -405,7 +405,8 @@ class Core:
         key = worker, message.lease
         if self.roster.find(key) is not None:
             return  # asked again after a reconnect
-        if self.fleet.find_shard(message.shard) is None:
+        shard = self.fleet.find_shard(message.shard)
+        if shard is None:
             self._deny(key, "no_shard", f"no shard is called {message.shard!r}")
             return
         if len(self.roster.users) >= self.settings.max_assignments and message.user not in self.roster.users:
@@ -417,13 +418,15 @@ class Core:
             self._deny(key, _LIMITS[verdict.limit], verdict.text, verdict.wait)
             return
         user = self.roster.arriving(message.user, known=self._near is None)
-        user.shard, user.preferred, user.routed = message.shard, message.preferred, True
-        now = self._out.now
-        waiter = Waiter(key, message.address, message.protocol, message.session, now, message.failed, message.began)
-        if user.leases and self.books.join(user, waiter):
+        user.shard, user.preferred, user.routed = shard.name, message.preferred, True
+        if user.leases and self.books.join(user, key, message):
             return
-        self.roster.wait(user, waiter)
-        self.books.settle(user)
+        now = self._out.now
+        self.roster.wait(
+            user, Waiter(key, message.address, message.protocol, message.session, now, message.failed, message.began)
+        )
+        if not self.books.enter(user, message.failed):
+            self.books.settle(user)
 
     def _deny(self, key: Key, reason: Reason, text: str, wait: float = 0.0) -> None:
         self.books.counts.refusals[reason] += 1
@@ -437,7 +440,10 @@ class Core:
         lease = self.roster.remove(user, key)
         address = lease.address if lease is not None else waiter.address if waiter is not None else ""
         self._out.actions.extend(self.guard.ended(user.name, address, self._out.now))
-        if not user.leases or user.split or (user.record is not None and user.record.target):
+        if not user.leases:
+            if not self.books.leave(user):
+                self.books.settle(user)
+        elif user.split or (user.record is not None and user.record.target):
             self.books.settle(user)
 
     def _announce(self, worker: str, message: Announce) -> None:

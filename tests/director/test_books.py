@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from director.actions import Swap
 from director.hints import Changed, encode
-from director.record import Hold, Record
+from director.record import Hold, Record, begin_move
 from director.store import SWAPPED
 from tests.director.world import World
 
@@ -168,3 +172,44 @@ def test_an_order_to_move_is_carried_out_though_others_have_changed_the_record_m
     assert here.kicked == there.kicked == "moved"
     assert world.assigned("alice") == "b"
     assert world.nodes[0].core.mover.moves.progress()[-1].over == {"moved": 1}
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_who_comes_back_is_where_others_have_moved_the_user_meanwhile(near: bool) -> None:
+    world = World(near=near)
+    world.logout(world.login("alice"))
+    world.put("alice", Record("b", "s1", 7))
+    assert world.login("alice").backend == "b"
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_who_leaves_while_others_begin_to_move_the_user_finishes_the_move(near: bool) -> None:
+    world = World(near=near)
+    alice = world.login("alice")
+    record = world.record("alice")
+    assert record is not None
+    world.put("alice", begin_move(record, "b", "s1"))
+    world.logout(alice)
+    assert world.record("alice") == Record("b", "s1", 2)
+
+
+def test_who_comes_back_after_the_backend_has_gone_from_the_shard_goes_to_another() -> None:
+    world = World(near=True)
+    world.logout(world.login("alice"))
+    (s1, s2) = world.shards
+    world.arrange(replace(s1, backend=s1.backend[1:]), s2)
+    world.node.core.roster.recent["alice"] = Record("a", "s1", 1).encode(), Record("a", "s1", 1)
+    assert world.login("alice").backend == "b"
+
+
+def test_a_dead_nodes_hold_goes_when_the_users_next_session_comes() -> None:
+    world = World(nodes=2)
+    world.nodes[0].login("alice")
+    world.run_dry()
+    world.nodes[1].login("alice")
+    world.run_dry()
+    world.nodes[1].alive = False
+    world.wait(10.0)
+    world.nodes[0].login("alice")
+    world.run_dry()
+    assert world.holders("alice") == {world.nodes[0].life}
