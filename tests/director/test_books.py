@@ -204,9 +204,9 @@ def test_who_comes_back_after_the_backend_has_gone_from_the_shard_goes_to_anothe
 
 def test_a_dead_nodes_hold_goes_when_the_users_next_session_comes() -> None:
     world = World(nodes=2)
-    world.nodes[0].login("alice")
-    world.run_dry()
     world.nodes[1].login("alice")
+    world.run_dry()
+    world.nodes[0].login("alice")
     world.run_dry()
     world.nodes[1].alive = False
     world.wait(10.0)
