@@ -48,6 +48,8 @@ _SWEEP = 0.5
 _STALL = 4.0
 #: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
 _RESERVED = 200
+#: Seconds that clients wait at the door until the director has said which backends there are.
+_BACKENDS_WITHIN = 3.0
 #: Seconds beyond `director.assign_wait`, so that the director itself says why a login has waited in vain.
 _GRACE = 1.0
 
@@ -107,6 +109,7 @@ class Worker:
         self._draining = asyncio.Event()
         self._empty = asyncio.Event()
         self._most = settings.node.max_connections or most_sessions()
+        self._knows_backends = asyncio.Event()
         self._director = self._make_director(slot)
         self._services = self._make_services()
 
@@ -118,6 +121,8 @@ class Worker:
         self._director.start()
         await self._directory.start()
         await self._resolver.look_up()
+        with suppress(asyncio.TimeoutError):  # then logins wait instead, and hear why in the end
+            await asyncio.wait_for(self._knows_backends.wait(), _BACKENDS_WITHIN)
         tasks = [loop.create_task(self._resolver.run()), loop.create_task(self._obey(reader))]
         self._open_doors()
         self._sweep()
@@ -166,6 +171,8 @@ class Worker:
     def _learn(self, backends: Mapping[str, Backend]) -> None:
         """The backends have changed: those of directory entries are not in the settings."""
         self._resolver.follow(backend.host for backend in backends.values())
+        if backends:
+            self._knows_backends.set()
 
     def _make_services(self) -> Services:
         settings = self._settings
