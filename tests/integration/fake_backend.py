@@ -22,7 +22,6 @@ class FakeBackend:
         self._greeting = greeting
         self._answers = dict(answers or {})
         self.heard = bytearray()
-        self.connections = 0
 
     def __enter__(self) -> FakeBackend:
         self._listening = socket.create_server((self.address, 0))
@@ -47,7 +46,6 @@ class FakeBackend:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            self.connections += 1
             self._accepted.append(connection)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
