@@ -41,7 +41,7 @@ def test_who_waits_comes_back_when_the_server_does(fleet: Fleet, server: Dovecot
     assert report.logins == 10
     assert report.ends == {"closed": 5}
     assert report.longest is not None
-    assert report.longest.refusals[0] == "connect: refused"
+    assert "connect: refused" in report.longest.refusals
     assert report.by_user.keys() == {client.user.name for client in clients}
 
 
