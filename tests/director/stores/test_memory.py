@@ -57,6 +57,14 @@ def test_what_has_expired_takes_no_room(store: MemoryStore, clock: Clock) -> Non
     assert len(store._records._passing) == 1000
 
 
+def test_what_was_written_again_outlasts_its_first_end(store: MemoryStore, clock: Clock) -> None:
+    store.swap_now("alice", None, MB1A, 5.0)
+    store.swap_now("alice", MB1A, MB1B, 100.0)
+    clock.now += 10
+    store.swap_now("bob", None, MB1A, 5.0)
+    assert store.read_now("alice") == MB1B
+
+
 def test_changing_one_record_for_ever_takes_no_room(store: MemoryStore) -> None:
     for number in range(10_000):
         store.swap_now("alice", (MB1A, MB1B)[number % 2] if number else None, (MB1B, MB1A)[number % 2], 900.0)
