@@ -332,5 +332,5 @@ async def test_a_mirror_with_other_settings_is_loaded_anew(path: Path) -> None:
 async def test_a_mirror_that_is_interrupted_ends_without_leaving_its_socket(path: Path) -> None:
     with provider() as server, mirroring_process(settings_for(server), path) as process:
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(30)
         assert not (path / "mirror.sock").exists()
