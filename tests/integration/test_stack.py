@@ -140,7 +140,7 @@ class Story:
         found = stored(self._pair, server, user)
         lost = acknowledged - found.keys()
         elsewhere = {each.name: sorted(lost & stored(self._pair, each, user).keys()) for each in self._pair.servers}
-        assert lost == set(), f"lost at {server.name}; of these are at {elsewhere}: {self._pair.replicator_status()}"
+        assert lost == set(), f"lost at {server.name}; of these are at {elsewhere}"
         assert found.keys() - acknowledged - unknown == set(), "from nowhere"
         rebuilt = f"/{user.name}/mdbox/storage: rebuilding indexes" in self._pair.first.log()
         excused = self._before if rebuilt else set()
