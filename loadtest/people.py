@@ -1,4 +1,4 @@
-"""A directory of any size as LDIF: `python -m loadtest.people N > people.ldif`.
+"""A directory of any size as LDIF: `vestibule loadtest directory N > people.ldif`.
 
 The base entry, the container, the identity that searches, and N users with `uid`, `mail`, `mailHost`, `cn`, `sn` and
 `userPassword` (schemas core, cosine, inetorgperson and misc), for `slapadd`. The same number and seed give the same
@@ -87,15 +87,16 @@ def _foundation(service: str) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit code."""
-    parser = argparse.ArgumentParser(prog="loadtest.people", description="Write a directory of N users as LDIF.")
+DESCRIPTION = "Write a directory of N users as LDIF, for slapadd."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vestibule loadtest directory`."""
     parser.add_argument("count", metavar="N", type=int, help="how many users")
     parser.add_argument("--seed", type=int, default=SEED, help="another seed, another directory (default: %(default)s)")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write it to the standard output; the exit code."""
     sys.stdout.writelines(ldif(options.count, seed=options.seed))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 from proxy import director_commands, directory_commands
@@ -19,12 +19,19 @@ from proxy.explain import explain
 from proxy.output import DONE, REFUSED, UNUSABLE, print_findings, verdict
 from tls import CertificateFault
 
+FURTHER_COMMANDS = "vestibule.commands"
+"""Entry points of installed packages that are commands of their own: arguments in, exit code out."""
+
 DEFAULT_CONFIG = Path("/etc/vestibule/vestibule.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code. Bad usage ends in SystemExit(2), as argparse does it."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and (further := entry_points(group=FURTHER_COMMANDS, name=words[0])):
+        command: Callable[[Sequence[str]], int] = next(iter(further)).load()
+        return command(words[1:])
+    options = _parser().parse_args(words)
     try:
         return _COMMANDS[options.command](options)
     except ConfigurationError as error:
@@ -37,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vestibule", description="A mail proxy for IMAP, POP3 and ManageSieve.")
+    further = ", ".join(sorted(entry.name for entry in entry_points(group=FURTHER_COMMANDS)))
+    parser = argparse.ArgumentParser(
+        prog="vestibule",
+        description="A mail proxy for IMAP, POP3 and ManageSieve.",
+        epilog=further and f"further commands, with a help of their own: {further}",
+    )
     parser.add_argument("--version", action="version", version=f"vestibule {version('vestibule')}")
     config, listing = _common_options()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -37,6 +37,14 @@ def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: vestibule" in capsys.readouterr().err
 
 
+def test_a_further_command_gets_its_own_arguments_and_is_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["loadtest", "directory", "1"]) == 0
+    assert "uid: user0000000\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "a help of their own: loadtest" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", [["serve"], ["route", "alice"]])
 def test_a_bad_configuration_is_exit_code_2_and_every_fault_is_named(
     tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
