@@ -1,8 +1,8 @@
 """The command line: `vestibule loadtest run|directory|report|compare|scale`.
 
 Each command is a module that offers `DESCRIPTION`, `add_arguments(parser)` and `run(options) -> int`; it is imported
-only when it is asked for. Exit codes: 0 done, 1 what was tested did not hold, 2 it could not be tested, 130 interrupted by
-Ctrl-C or SIGTERM.
+only when it is asked for. Exit codes: 0 done, 1 what was tested did not hold, 2 it could not be tested, 130 interrupted
+by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
