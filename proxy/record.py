@@ -10,6 +10,9 @@ from proxy.meters import Meters
 from proxy.protocols.failures import Failure, Kind
 
 _PACKED = struct.Struct(f"{len(PHASES)}f")
+_PLACES = {phase: place for place, phase in enumerate(PHASES)}
+_FIELDS = tuple(f"{phase}_seconds" for phase in PHASES)
+_NOT_PASSED = -1.0
 
 Fields = dict[str, str | int | float | bool | None]
 
@@ -52,27 +55,25 @@ class Record:
         self.failed_logins = 0
         self._meters = meters
         self._now = now
-        self._phases: dict[str, float] | bytes = {}
+        self._phases: list[float] | bytes = [_NOT_PASSED] * len(PHASES)
 
     def passed(self, phase: str, began: float) -> float:
         """A phase that began at loop time `began` is over; the time now, at which the next one begins."""
-        now = self._now()
-        if isinstance(self._phases, dict):
-            self._phases[phase] = now - began
+        now, phases = self._now(), self._phases
+        if type(phases) is list:
+            phases[_PLACES[phase]] = now - began
         self._meters.phase[phase](now - began)
         return now
 
     def settle(self) -> None:
         """The login is over: keep its phases as small as they can be, for a session may be idle for weeks."""
-        if isinstance(self._phases, dict):
-            self._phases = _PACKED.pack(*(self._phases.get(phase, -1.0) for phase in PHASES))
+        if type(self._phases) is list:
+            self._phases = _PACKED.pack(*self._phases)
 
     def _seconds(self) -> Fields:
-        if isinstance(self._phases, bytes):
-            known: Iterable[tuple[str, float]] = zip(PHASES, _PACKED.unpack(self._phases), strict=True)
-        else:
-            known = ((phase, self._phases.get(phase, -1.0)) for phase in PHASES)
-        return {f"{phase}_seconds": round(seconds, 6) for phase, seconds in known if seconds >= 0}
+        phases = self._phases
+        seconds: Iterable[float] = _PACKED.unpack(phases) if type(phases) is bytes else phases
+        return {field: round(lasted, 6) for field, lasted in zip(_FIELDS, seconds, strict=True) if lasted >= 0}
 
     def failed(self, failure: Failure) -> None:
         """A login attempt has failed."""

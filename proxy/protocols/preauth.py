@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import NoReturn
 
 from proxy.protocols import sasl
@@ -123,7 +124,7 @@ class Preauth(ABC):
 
     def offered(self) -> tuple[str, ...]:
         """The mechanisms that would be accepted at this moment."""
-        return tuple(name for name in self._offer.mechanisms if self._usable(name))
+        return _usable(self._offer.mechanisms, self.passwords_allowed(), bool(self._wire.certificate_user))
 
     def passwords_allowed(self) -> bool:
         """Whether a password may be sent as the connection stands."""
@@ -150,12 +151,9 @@ class Preauth(ABC):
             raise Failure(Kind.ANONYMOUS)
         if mechanism is None or name not in self._offer.mechanisms:
             raise Failure(Kind.UNSUPPORTED_MECHANISM)
-        if not self._usable(name):
+        if name not in self.offered():
             raise Failure(Kind.UNSUPPORTED_MECHANISM if name == "EXTERNAL" else Kind.PRIVACY_REQUIRED)
         return await mechanism(self._ask, initial)
-
-    def _usable(self, name: str) -> bool:
-        return self.passwords_allowed() if name in sasl.PLAINTEXT else bool(self._wire.certificate_user)
 
     async def _patient_command(self) -> Attempt | None:
         try:
@@ -195,3 +193,8 @@ class Preauth(ABC):
                 await self._ask(challenge)
         except LineTooLong:
             await self._close(Kind.BAD_INPUT)
+
+
+@cache  # each listener asks for very few combinations, for every client
+def _usable(mechanisms: tuple[str, ...], passwords: bool, certificate: bool) -> tuple[str, ...]:
+    return tuple(name for name in mechanisms if (passwords if name in sasl.PLAINTEXT else certificate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from proxy.protocols import sasl
 from proxy.protocols.failures import Failure, Kind
@@ -44,17 +45,7 @@ class ImapLogin(Login):
         self._untagged = b""
 
     async def greeting(self) -> None:
-        line = await self._line()
-        status, _, rest = line.partition(b" ")[2].partition(b" ")
-        if not line.startswith(b"* ") or status.upper() not in (b"OK", b"PREAUTH", b"BYE"):
-            raise Failure(Kind.BACKEND_PROTOCOL, "no IMAP greeting")
-        if status.upper() == b"PREAUTH":
-            raise Failure(Kind.BACKEND_CONFIG, "the backend greets with PREAUTH")
-        if status.upper() == b"BYE":
-            raise Failure(Kind.BACKEND_REMOTE, "the backend greets with BYE")
-        code = code_within(rest.decode(errors="replace"), "[", "]")
-        if code_name(code).upper() == "CAPABILITY":
-            self._capability = code.partition(" ")[2]
+        self._capability = _greeted(await self._line())
 
     async def secure(self) -> None:
         await self._know_capability()
@@ -76,9 +67,12 @@ class ImapLogin(Login):
         if self._order.origin is not None and "ID" in words:
             head, self.forwarded = b"I ID %b\r\n" % self._order.origin.imap_id(), True
         result = await self._log_in(head, words)
-        return self._judge(result.decode(errors="replace"))
+        code = _accepted(result)
+        if code is None:
+            raise _refused(result)
+        return Welcome(code, self._capability, self._untagged)
 
-    async def _log_in(self, head: bytes, words: set[str]) -> bytes:
+    async def _log_in(self, head: bytes, words: frozenset[str]) -> bytes:
         if f"AUTH={self._order.mechanism}" in words:
             return await self._sasl(head, initial="SASL-IR" in words)
         if self._order.needs_sasl:
@@ -96,7 +90,7 @@ class ImapLogin(Login):
             result = await self._command(b"L", b"%b\r\n" % self._token_answer())
         return result
 
-    async def _plain_login(self, head: bytes, words: set[str]) -> bytes:
+    async def _plain_login(self, head: bytes, words: frozenset[str]) -> bytes:
         user, password = self._order.user.encode(), self._order.secret.reveal()
         parts = [head + b"L LOGIN "]
         for value, end in ((user, b" "), (password, b"\r\n")):
@@ -142,20 +136,45 @@ class ImapLogin(Login):
             if not result.upper().startswith(b"OK") or not self._capability:
                 raise Failure(Kind.BACKEND_PROTOCOL, "CAPABILITY failed")
 
-    def _words(self) -> set[str]:
-        return set(self._capability.upper().split())
-
-    def _judge(self, result: str) -> Welcome:
-        status, _, rest = result.partition(" ")
-        code = code_within(rest, "[", "]")
-        if status.upper() == "OK":
-            return Welcome(code if code_name(code) else "", self._capability, self._untagged)
-        if status.upper() != "NO":
-            raise Failure(Kind.BACKEND_REMOTE, "the backend took the login for a bad command")
-        raise refused("NO", code_name(code), _KINDS)
+    def _words(self) -> frozenset[str]:
+        return _words(self._capability)
 
 
-def _argument(value: bytes, words: set[str]) -> Iterator[bytes]:
+@lru_cache(maxsize=64)  # a backend says the same to everybody
+def _greeted(line: bytes) -> str:
+    """The capabilities that a greeting tells, if it does; raises `Failure` for anything but a plain OK."""
+    status, _, rest = line.partition(b" ")[2].partition(b" ")
+    if not line.startswith(b"* ") or status.upper() not in (b"OK", b"PREAUTH", b"BYE"):
+        raise Failure(Kind.BACKEND_PROTOCOL, "no IMAP greeting")
+    if status.upper() == b"PREAUTH":
+        raise Failure(Kind.BACKEND_CONFIG, "the backend greets with PREAUTH")
+    if status.upper() == b"BYE":
+        raise Failure(Kind.BACKEND_REMOTE, "the backend greets with BYE")
+    code = code_within(rest.decode(errors="replace"), "[", "]")
+    return code.partition(" ")[2] if code_name(code).upper() == "CAPABILITY" else ""
+
+
+@lru_cache(maxsize=64)
+def _words(capability: str) -> frozenset[str]:
+    return frozenset(capability.upper().split())
+
+
+@lru_cache(maxsize=64)
+def _accepted(result: bytes) -> str | None:
+    """The response code of a login that was accepted, or None for any other."""
+    status, _, rest = result.decode(errors="replace").partition(" ")
+    code = code_within(rest, "[", "]")
+    return (code if code_name(code) else "") if status.upper() == "OK" else None
+
+
+def _refused(result: bytes) -> Failure:
+    status, _, rest = result.decode(errors="replace").partition(" ")
+    if status.upper() != "NO":
+        return Failure(Kind.BACKEND_REMOTE, "the backend took the login for a bad command")
+    return refused("NO", code_name(code_within(rest, "[", "]")), _KINDS)
+
+
+def _argument(value: bytes, words: frozenset[str]) -> Iterator[bytes]:
     """One LOGIN argument: quoted where the grammar allows, else a literal, split where a `+` has to be awaited."""
     if _QUOTABLE.fullmatch(value):
         yield b'"%b"' % _SPECIAL.sub(rb"\\\1", value)

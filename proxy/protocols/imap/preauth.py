@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 
 from proxy.protocols import sasl
 from proxy.protocols.credentials import Attempt
@@ -78,12 +79,7 @@ class ImapPreauth(Preauth):
         self._tag = tag.decode()
 
     def _capability(self) -> str:
-        words = ["IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE"]
-        if self.may_start_tls():
-            words.append("STARTTLS")
-        if not self.passwords_allowed():
-            words.append("LOGINDISABLED")
-        return " ".join(words + [f"AUTH={name}" for name in self.offered()])
+        return _capability(self.may_start_tls(), self.passwords_allowed(), self.offered())
 
     async def _reply(self, text: str, untagged: str = "") -> None:
         await self._wire.send(f"{untagged}{self._tag} {text}\r\n".encode())
@@ -184,6 +180,16 @@ class ImapPreauth(Preauth):
 
     def _bad_command(self, text: str) -> bytes:
         return f"{self._tag} BAD {text}\r\n".encode()
+
+
+@cache  # each listener asks for very few combinations, for every client
+def _capability(starttls: bool, passwords: bool, mechanisms: tuple[str, ...]) -> str:
+    words = ["IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "ENABLE"]
+    if starttls:
+        words.append("STARTTLS")
+    if not passwords:
+        words.append("LOGINDISABLED")
+    return " ".join(words + [f"AUTH={name}" for name in mechanisms])
 
 
 Handler = Callable[[ImapPreauth, Arguments], Awaitable[Attempt | None]]
