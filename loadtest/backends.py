@@ -1,20 +1,22 @@
-"""A simulated mail server in this process: IMAP, POP3 and ManageSieve, with one small mailbox per user."""
+"""A simulated mail server in this process: IMAP, POP3 and ManageSieve, with one mailbox per user."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Literal, Protocol
 
-from loadtest.host import Host
+from loadtest.host import Host, Watch
 from loadtest.imap_server import ImapServer
+from loadtest.mailbox import Mailboxes
 from loadtest.pop3_server import Pop3Server
 from loadtest.sieve_server import SieveServer
-from loadtest.streams import BUFFER, StreamWire
-from proxy.protocols.wire import Wire, WireFailure
+from loadtest.streams import StreamWire, TellingWire
+from proxy.protocols.wire import WireFailure
 
 BACKLOG = 4096
 """Connections the kernel may queue."""
@@ -23,7 +25,7 @@ BACKLOG = 4096
 class Server(Protocol):
     """One conversation with a client."""
 
-    def __init__(self, wire: Wire, host: Host) -> None: ...
+    def __init__(self, wire: TellingWire, host: Host) -> None: ...
 
     async def serve(self) -> None:
         """Hold it."""
@@ -36,7 +38,8 @@ class Backend:
     """One mail server, alive inside `async with`; `host.logins` tells who came.
 
     `ports` maps protocols to the ports they got; ask for particular ones with `ports`, 0 being any. Without `users`
-    everybody has a mailbox. It trusts its peer wholly, so let it listen on a loopback address only.
+    everybody has a mailbox. `mailboxes` and `watch` are the host's. It trusts its peer wholly, so let it listen on a
+    loopback address only.
     """
 
     def __init__(
@@ -48,20 +51,23 @@ class Backend:
         ports: Mapping[str, int] | None = None,
         tls: Literal["off", "starttls", "implicit"] = "off",
         context: ssl.SSLContext | None = None,
+        mailboxes: Mailboxes | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.name = name
         self.address = address
         self.ports = dict.fromkeys(SERVERS, 0) | dict(ports or {})
-        self.host = Host(name, users, starttls=tls == "starttls")
+        self.host = Host(name, users, starttls=tls == "starttls", mailboxes=mailboxes, watch=watch)
         self._implicit = context if tls == "implicit" else None
         self._context = context
         self._servers: list[asyncio.Server] = []
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._kept: dict[str, socket.socket] = {}
+        self._sessions: dict[asyncio.Task[None], StreamWire] = {}
 
     async def __aenter__(self) -> Backend:
         try:
             for protocol in SERVERS:
-                await self._listen(protocol)
+                await self._listen(protocol, self._bound(protocol))
         except BaseException:
             await self._close()
             raise
@@ -72,30 +78,63 @@ class Backend:
     ) -> None:
         await self._close()
 
-    async def _listen(self, protocol: str) -> None:
-        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._converse(SERVERS[protocol], reader, writer)
+    async def kill(self) -> None:
+        """Be dead: connections are refused, and those there are have been reset on return. The ports stay ours."""
+        if self._kept:
+            return
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        self._kept = {protocol: self._bound(protocol) for protocol in SERVERS}
+        for wire in self._sessions.values():
+            wire.reset()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
 
-        server = await asyncio.start_server(
-            converse, self.address, self.ports[protocol], limit=BUFFER, backlog=BACKLOG, ssl=self._implicit
+    async def revive(self) -> None:
+        """Listen again, at the same ports."""
+        while self._kept:
+            protocol, sock = self._kept.popitem()
+            await self._listen(protocol, sock)
+
+    def _bound(self, protocol: str) -> socket.socket:
+        """A socket that does not listen yet. Raises OSError when the address cannot be used."""
+        sock = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((self.address, self.ports[protocol]))
+        except BaseException:
+            sock.close()
+            raise
+        self.ports[protocol] = sock.getsockname()[1]
+        return sock
+
+    async def _listen(self, protocol: str, sock: socket.socket) -> None:
+        def begin(wire: StreamWire) -> None:
+            session = loop.create_task(self._converse(SERVERS[protocol], wire))
+            self._sessions[session] = wire
+
+        loop = asyncio.get_running_loop()
+        self._servers.append(
+            await loop.create_server(
+                lambda: StreamWire(begin, self._context), sock=sock, backlog=BACKLOG, ssl=self._implicit
+            )
         )
-        self._servers.append(server)
-        self.ports[protocol] = server.sockets[0].getsockname()[1]
 
-    async def _converse(self, server: type[Server], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (asyncio runs every connection in a task)
-        self._sessions.add(task)
+    async def _converse(self, server: type[Server], wire: StreamWire) -> None:
         try:
             with contextlib.suppress(WireFailure):
-                await server(StreamWire(reader, writer, self._context), self.host).serve()
+                await server(wire, self.host).serve()
         finally:
-            self._sessions.discard(task)
-            writer.close()
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 (it is one)
+            del self._sessions[task]
+            wire.close()
 
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
+        for sock in self._kept.values():
+            sock.close()
         sessions = list(self._sessions)
         for session in sessions:
             session.cancel()

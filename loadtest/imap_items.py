@@ -138,7 +138,7 @@ _SIMPLE: Mapping[str, Callable[[Message], bytes]] = {
     "UID": lambda message: b"%d" % message.uid,
     "FLAGS": flags,
     "INTERNALDATE": lambda message: b'"' + message.received.strftime("%d-%b-%Y %H:%M:%S +0000").encode() + b'"',
-    "RFC822.SIZE": lambda message: b"%d" % len(message.data),
+    "RFC822.SIZE": lambda message: b"%d" % message.size,
     "RFC822": lambda message: literal(message.data),
     "RFC822.HEADER": lambda message: literal(message.header),
     "RFC822.TEXT": lambda message: literal(message.text),

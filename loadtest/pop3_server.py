@@ -1,16 +1,15 @@
-"""A simulated POP3 server (RFC 1939, RFC 2449, RFC 5034): enough for a mail client to fetch a welcome message."""
+"""A simulated POP3 server (RFC 1939, RFC 2449, RFC 5034): enough for a mail client to fetch and delete its mail."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from loadtest.host import LINE, Host, acting_for
 from loadtest.mailbox import Mailbox, Message
 from proxy.protocols import sasl
 from proxy.protocols.failures import Failure
 from proxy.protocols.wire import BareNewline, Wire
-
-Handler = Callable[[str], Awaitable[None]]
 
 _CAPABILITIES = ("TOP", "UIDL", "USER", "RESP-CODES", "AUTH-RESP-CODE", "SASL PLAIN")
 
@@ -22,41 +21,32 @@ class Pop3Server:
         self._wire = wire
         self._host = host
         self._user = ""
+        self._logged_in = ""
         self._client = ""
         self._mailbox: Mailbox | None = None
         self._messages: list[Message] = []
         self._deleted: set[int] = set()
         self._quit = False
-        self._any: dict[str, Handler] = {"CAPA": self._capa, "QUIT": self._quits, "NOOP": self._noop}
-        self._before: dict[str, Handler] = {
-            "USER": self._takes_user,
-            "PASS": self._pass,
-            "AUTH": self._auth,
-            "STLS": self._stls,
-            "XCLIENT": self._xclient,
-        }
-        self._after: dict[str, Handler] = {
-            "STAT": self._stat,
-            "LIST": self._list,
-            "UIDL": self._uidl,
-            "RETR": self._retr,
-            "TOP": self._top,
-            "DELE": self._dele,
-            "RSET": self._rset,
-        }
 
     async def serve(self) -> None:
         """Hold the conversation."""
-        await self._ok(f"[XCLIENT] {self._host.name} ready.")
-        while not self._quit:
-            try:
-                command, _, argument = (await self._wire.line(LINE)).decode(errors="replace").partition(" ")
-            except BareNewline:
-                await self._no("Lines end in CR LF.")
-                continue
-            state = self._before if self._mailbox is None else self._after
-            handler = self._any.get(command.upper()) or state.get(command.upper(), self._unknown)
-            await handler(argument)
+        try:
+            await self._ok(f"[XCLIENT] {self._host.name} ready.")
+            while not self._quit:
+                await self._exchange()
+        finally:
+            self._host.leave("pop3", self._logged_in)
+
+    async def _exchange(self) -> None:
+        """One command and its answer."""
+        try:
+            command, _, argument = (await self._wire.line(LINE)).decode(errors="replace").partition(" ")
+        except BareNewline:
+            await self._no("Lines end in CR LF.")
+            return
+        name, state = command.upper(), _BEFORE if self._mailbox is None else _AFTER
+        handler = _ANY.get(name) or state.get(name, Pop3Server._unknown)
+        await handler(self, argument)
 
     # --- in every state ---
 
@@ -113,6 +103,7 @@ class Pop3Server:
         if self._mailbox is None:
             await self._no("[AUTH] Nobody of that name.")
             return
+        self._logged_in = user
         self._messages = list(self._mailbox.messages)
         await self._ok("Logged in.")
 
@@ -128,10 +119,10 @@ class Pop3Server:
 
     async def _stat(self, _: str) -> None:
         left = self._left()
-        await self._ok(f"{len(left)} {sum(len(message.data) for _, message in left)}")
+        await self._ok(f"{len(left)} {sum(message.size for _, message in left)}")
 
     async def _list(self, argument: str) -> None:
-        await self._listing(argument, lambda message: str(len(message.data)))
+        await self._listing(argument, lambda message: str(message.size))
 
     async def _uidl(self, argument: str) -> None:
         await self._listing(argument, lambda message: f"uid-{message.uid}")
@@ -172,8 +163,8 @@ class Pop3Server:
             await self._ok(f"{argument} {shown(message)}")
 
     async def _content(self, data: bytes) -> None:
-        stuffed = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in data.split(b"\r\n"))
-        await self._wire.send(b"+OK %d octets\r\n" % len(data) + stuffed.removesuffix(b"\r\n") + b"\r\n.\r\n")
+        stuffed = (b"\r\n" + data).replace(b"\r\n.", b"\r\n..").removesuffix(b"\r\n")
+        await self._wire.send(b"+OK %d octets%b\r\n.\r\n" % (len(data), stuffed))
 
     async def _lines(self, title: str, lines: list[str]) -> None:
         await self._wire.send("\r\n".join([f"+OK {title}", *lines, ".", ""]).encode())
@@ -183,3 +174,28 @@ class Pop3Server:
 
     async def _no(self, text: str) -> None:
         await self._wire.send(f"-ERR {text}\r\n".encode())
+
+
+_Handler: TypeAlias = Callable[[Pop3Server, str], Awaitable[None]]
+
+_ANY: Mapping[str, _Handler] = {
+    "CAPA": Pop3Server._capa,
+    "QUIT": Pop3Server._quits,
+    "NOOP": Pop3Server._noop,
+}
+_BEFORE: Mapping[str, _Handler] = {
+    "USER": Pop3Server._takes_user,
+    "PASS": Pop3Server._pass,
+    "AUTH": Pop3Server._auth,
+    "STLS": Pop3Server._stls,
+    "XCLIENT": Pop3Server._xclient,
+}
+_AFTER: Mapping[str, _Handler] = {
+    "STAT": Pop3Server._stat,
+    "LIST": Pop3Server._list,
+    "UIDL": Pop3Server._uidl,
+    "RETR": Pop3Server._retr,
+    "TOP": Pop3Server._top,
+    "DELE": Pop3Server._dele,
+    "RSET": Pop3Server._rset,
+}

@@ -6,10 +6,17 @@ It answers what Vestibule asks, a search by one attribute and a simple bind, wit
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import cast
 
-_BIND, _UNBIND, _SEARCH = 0x60, 0x42, 0x63
-_SUCCESS = b"\x0a\x01\x00\x04\x00\x04\x00"
+SUCCESS = b"\x0a\x01\x00\x04\x00\x04\x00"
+INVALID_CREDENTIALS = b"\x0a\x01\x31\x04\x00\x04\x00"
+"""Results: a code (0 and 49), no matched DN, no message."""
+
+LONGEST = 64 * 1024
+"""Bytes of a message, of which the directory's clients need a few hundred."""
+
+_BIND, _UNBIND, _SEARCH, _ABANDON = 0x60, 0x42, 0x63, 0x50
 
 
 def element(tag: int, content: bytes) -> bytes:
@@ -49,20 +56,31 @@ class Responder(asyncio.Protocol):
             _, begin, end = message
             body, self._unread = self._unread[begin:end], self._unread[end:]
             self._answer(body)
+        if len(self._unread) > LONGEST:
+            self._transport.abort()
+
+    def find(self, name: bytes) -> bytes | None:
+        """The entry, made by `entry`, of the user that a search asks for; None if there is none."""
+        return entry(b"uid=%b,ou=people,dc=example,dc=org" % name, {b"uid": name, b"mailHost": self.shard.encode()})
+
+    def verify(self, dn: bytes, password: bytes) -> bytes:
+        """The result of a simple bind."""
+        return SUCCESS
 
     def _answer(self, body: bytes) -> None:
         number = take(body, 0)
         operation = take(body, number[2]) if number else None
-        if number is None or operation is None or operation[0] == _UNBIND:
-            self._transport.close()
+        if number is None or operation is None or operation[0] not in (_BIND, _SEARCH):
+            if operation is None or operation[0] != _ABANDON:
+                self._transport.close()
             return
-        identifier = body[: number[2]]
+        content, identifier = body[operation[1] : operation[2]], body[: number[2]]
         if operation[0] == _BIND:
-            self._transport.write(element(0x30, identifier + element(0x61, _SUCCESS)))
-        elif operation[0] == _SEARCH:
-            entry = _entry(_asserted(body[operation[1] : operation[2]]), self.shard.encode())
-            done = element(0x30, identifier + element(0x65, _SUCCESS))
-            self._transport.write(element(0x30, identifier + element(0x64, entry)) + done)
+            self._transport.write(element(0x30, identifier + element(0x61, self.verify(*_credentials(content)))))
+            return
+        found = self.find(_asserted(content))
+        done = element(0x30, identifier + element(0x65, SUCCESS))
+        self._transport.write(element(0x30, identifier + element(0x64, found)) + done if found else done)
 
 
 def _asserted(search: bytes) -> bytes:
@@ -86,9 +104,19 @@ def _asserted(search: bytes) -> bytes:
     return search[value[1] : value[2]] if value else b""
 
 
-def _entry(user: bytes, shard: bytes) -> bytes:
+def _credentials(bind: bytes) -> tuple[bytes, bytes]:
+    """The name and the password of a simple bind; empty where there are none."""
+    version = take(bind, 0)
+    name = take(bind, version[2]) if version else None
+    password = take(bind, name[2]) if name else None
+    if name is None or password is None:
+        return b"", b""
+    return bind[name[1] : name[2]], bind[password[1] : password[2]]
+
+
+def entry(dn: bytes, values: Mapping[bytes, bytes]) -> bytes:
+    """What a search gives of an entry: its name, and its attributes with one value each."""
     attributes = b"".join(
-        element(0x30, element(0x04, name) + element(0x31, element(0x04, value)))
-        for name, value in ((b"uid", user), (b"mailHost", shard))
+        element(0x30, element(0x04, name) + element(0x31, element(0x04, value))) for name, value in values.items()
     )
-    return element(0x04, b"uid=%b,ou=people,dc=example,dc=org" % user) + element(0x30, attributes)
+    return element(0x04, dn) + element(0x30, attributes)

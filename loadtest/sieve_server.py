@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from loadtest.host import LINE, Host, acting_for
 from loadtest.mailbox import MAX_SCRIPTS, Mailbox
@@ -11,8 +12,6 @@ from proxy.protocols import sasl
 from proxy.protocols.failures import Failure
 from proxy.protocols.wire import BareNewline, Wire
 
-Handler = Callable[[list[Word]], Awaitable[None]]
-
 
 class SieveServer:
     """One conversation; `serve` returns when the client has logged out, and raises the wire's failures."""
@@ -20,42 +19,29 @@ class SieveServer:
     def __init__(self, wire: Wire, host: Host) -> None:
         self._wire = wire
         self._host = host
+        self._user = ""
         self._client = ""
         self._mailbox: Mailbox | None = None
         self._over = False
-        self._any: dict[str, Handler] = {
-            "CAPABILITY": self._capability,
-            "LOGOUT": self._logout,
-            "NOOP": self._noop,
-        }
-        self._before: dict[str, Handler] = {
-            "AUTHENTICATE": self._authenticate,
-            "STARTTLS": self._starttls,
-            "XCLIENT": self._xclient,
-        }
-        self._after: dict[str, Handler] = {
-            "LISTSCRIPTS": self._listscripts,
-            "PUTSCRIPT": self._putscript,
-            "GETSCRIPT": self._getscript,
-            "SETACTIVE": self._setactive,
-            "DELETESCRIPT": self._deletescript,
-            "HAVESPACE": self._ok_to_words,
-            "CHECKSCRIPT": self._ok_to_words,
-        }
 
     async def serve(self) -> None:
         """Hold the conversation."""
-        await self._capability([])
-        while not self._over:
-            try:
-                command, *arguments = await read_command(self._wire, LINE)
-                await self._handler(text(command).upper())(arguments)
-            except (BadSyntax, BareNewline):
-                await self._no("Bad command.")
+        try:
+            await self._capability([])
+            while not self._over:
+                await self._exchange()
+        finally:
+            self._host.leave("managesieve", self._user)
 
-    def _handler(self, command: str) -> Handler:
-        state = self._before if self._mailbox is None else self._after
-        return self._any.get(command) or state.get(command, self._unknown)
+    async def _exchange(self) -> None:
+        """One command and its answer."""
+        try:
+            command, *arguments = await read_command(self._wire, LINE)
+            name, state = text(command).upper(), _BEFORE if self._mailbox is None else _AFTER
+            handler = _ANY.get(name) or state.get(name, SieveServer._unknown)
+            await handler(self, arguments)
+        except (BadSyntax, BareNewline):
+            await self._no("Bad command.")
 
     # --- in every state ---
 
@@ -102,7 +88,11 @@ class SieveServer:
 
     async def _admit(self, user: str) -> None:
         self._mailbox = self._host.admit("managesieve", user, self._client)
-        await (self._no("Nobody of that name.") if self._mailbox is None else self._ok("Logged in."))
+        if self._mailbox is None:
+            await self._no("Nobody of that name.")
+            return
+        self._user = user
+        await self._ok("Logged in.")
 
     async def _starttls(self, _: list[Word]) -> None:
         if not self._host.offers_tls(self._wire):
@@ -189,3 +179,26 @@ class SieveServer:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_Handler: TypeAlias = Callable[[SieveServer, list[Word]], Awaitable[None]]
+
+_ANY: Mapping[str, _Handler] = {
+    "CAPABILITY": SieveServer._capability,
+    "LOGOUT": SieveServer._logout,
+    "NOOP": SieveServer._noop,
+}
+_BEFORE: Mapping[str, _Handler] = {
+    "AUTHENTICATE": SieveServer._authenticate,
+    "STARTTLS": SieveServer._starttls,
+    "XCLIENT": SieveServer._xclient,
+}
+_AFTER: Mapping[str, _Handler] = {
+    "LISTSCRIPTS": SieveServer._listscripts,
+    "PUTSCRIPT": SieveServer._putscript,
+    "GETSCRIPT": SieveServer._getscript,
+    "SETACTIVE": SieveServer._setactive,
+    "DELETESCRIPT": SieveServer._deletescript,
+    "HAVESPACE": SieveServer._ok_to_words,
+    "CHECKSCRIPT": SieveServer._ok_to_words,
+}

@@ -68,18 +68,17 @@ async def visit(protocol: str, port: int, context: ssl.SSLContext, user: str, pa
 
 
 async def _visit(script: Script, port: int, context: ssl.SSLContext, user: str, password: str) -> str:
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, ssl=context, server_hostname="localhost", limit=BUFFER
+    _, wire = await asyncio.get_running_loop().create_connection(
+        StreamWire, "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )
     try:
-        wire = StreamWire(reader, writer)
         said = ""
         for command, end, good in script.steps(user, password):
             if command:
                 await wire.send(command.encode() + b"\r\n")
             said = await _reply(wire, end, good, said)
     finally:
-        writer.close()
+        wire.close()
     found = re.findall(script.name, said)
     return str(found[-1]) if found else "a backend that does not tell its name"
 

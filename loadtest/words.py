@@ -10,13 +10,15 @@ from proxy.protocols.wire import LineTooLong, Wire
 Word: TypeAlias = "bytes | list[Word]"
 
 LITERAL = 65536
-"""Longest literal in bytes."""
+"""Longest literal in bytes, unless more are allowed."""
 
 _MOST_LITERALS = 16
 _DEEPEST = 8
 _LITERAL_AT_END = re.compile(rb"\{([0-9]{1,10})(\+?)\}$")
 _QUOTED = rb'"(?P<quoted>(?:[^"\\\r\n]|\\["\\])*)"'
 _ATOM = rb'(?P<atom>(?:\[[^\]]*\]|[^\s()\[\]"])+)'
+_PLAIN = re.compile(rb"[!#-'*-Z^-z|~]+(?: [!#-'*-Z^-z|~]+)*")
+"""A line of atoms alone, as most are: no string, list, section or literal in it."""
 _TOKEN = re.compile(rb"\s*(?:(?P<open>\()|(?P<close>\))|" + _QUOTED + b"|" + _ATOM + b")")
 
 
@@ -28,20 +30,24 @@ class BadSyntax(ValueError):
         self.first = first
 
 
-async def read_command(wire: Wire, limit: int, go_ahead: bytes = b"") -> list[Word]:
+async def read_command(wire: Wire, limit: int, go_ahead: bytes = b"", longest: int = LITERAL) -> list[Word]:
     """The words of the next command, its literals included.
 
     `go_ahead` is sent before a synchronising literal. Raises `BadSyntax` when the command has been read and is none,
-    `LineTooLong` for a line over `limit`, a literal over `LITERAL`, or too many of them, and the wire's other failures.
+    `LineTooLong` for a line over `limit`, a literal over `longest`, or too many of them, and the wire's other failures.
     """
+    line = await wire.line(limit)
+    if _PLAIN.fullmatch(line):
+        return list(line.split(b" "))
     nest = _Nest()
-    for _ in range(_MOST_LITERALS):
-        line = await wire.line(limit)
+    for again in range(_MOST_LITERALS):
+        if again:
+            line = await wire.line(limit)
         literal = _LITERAL_AT_END.search(line)
         nest.feed(line[: literal.start()] if literal else line)
         if literal is None:
             return nest.complete()
-        if int(literal[1]) > LITERAL:
+        if int(literal[1]) > longest:
             break
         if go_ahead and not literal[2]:
             await wire.send(go_ahead)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from loadtest.host import Host
+from loadtest.imap_mailbox import OpenMailbox
 from loadtest.imap_server import ImapServer
+from loadtest.mailbox import Mailbox
+from proxy.protocols.memory import MemoryWire, run
 
 from .conversations import play
 
@@ -71,3 +74,26 @@ def test_an_incomplete_command_is_refused(line: str) -> None:
 
 def test_uid_needs_a_command_it_knows() -> None:
     assert conversation("b UID", "c UID COPY 1 x") == [f"{tag} BAD Unknown command, or not now." for tag in "bc"]
+
+
+def test_only_deleted_messages_of_the_uids_asked_for_go_at_uid_expunge() -> None:
+    deleted = r"b STORE 1 +FLAGS.SILENT \Deleted"
+    assert conversation(deleted, "c UID EXPUNGE 2:3", "d UID EXPUNGE 1:*")[1:] == [
+        "c OK Expunged.",
+        "* 1 EXPUNGE",
+        "d OK Expunged.",
+    ]
+    assert conversation("b UID EXPUNGE", "c EXPUNGE 1") == ["b BAD Syntax error.", "c BAD Syntax error."]
+
+
+def test_a_session_keeps_its_numbers_until_it_is_told() -> None:
+    mailbox = Mailbox()
+    for _ in range(3):
+        mailbox.push("user0000001", 0.0)
+    opened = OpenMailbox(MemoryWire([]), mailbox, read_only=False)
+    assert opened.news() == b""
+    mailbox.remove({1, 3})
+    mailbox.push("user0000001", 0.0)
+    assert run(opened.command("FETCH", [b"3", b"UID"])) == "OK Fetched."
+    assert opened.news() == b"* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n* 2 EXISTS\r\n"
+    assert opened.news() == b""

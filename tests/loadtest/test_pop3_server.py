@@ -6,7 +6,9 @@ import base64
 
 import pytest
 
+from loadtest.content import first_mail, first_recipes
 from loadtest.host import Host, Login
+from loadtest.mailbox import Mailboxes
 from loadtest.pop3_server import Pop3Server
 
 from .conversations import TLS, play
@@ -43,7 +45,7 @@ def test_lines_that_begin_with_a_dot_are_stuffed_and_top_is_cut() -> None:
     host = Host("mb1a")
     mailbox = host.mailboxes.open("alice")
     assert mailbox is not None
-    mailbox.messages[0].data = b"Subject: x\r\n\r\n.\r\n..b\r\nc\r\n"
+    mailbox.messages[0].source = b"Subject: x\r\n\r\n.\r\n..b\r\nc\r\n"
     said = conversation("USER alice", "PASS any", "RETR 1", "TOP 1 1", "TOP 1", host=host)
     assert said[2:] == [
         "+OK 25 octets",
@@ -95,3 +97,20 @@ def test_stls_is_offered_until_it_is_used() -> None:
     assert said.count("STLS") == 1
     assert said.count("IMPLEMENTATION mb1a") == 2
     assert said[-2:] == ["+OK", "+OK Bye."]
+
+
+def test_sessions_are_told_of_when_they_begin_and_when_they_end() -> None:
+    seen: list[tuple[str, str, bool]] = []
+    host = Host("mb1a", ["alice"], watch=lambda *session: seen.append(session))
+    conversation("USER bob", "PASS x", host=host)
+    conversation("USER alice", "PASS x", "USER bob", host=host)
+    assert seen == [("pop3", "alice", True), ("pop3", "alice", False)]
+
+
+def test_mail_that_certifies_itself_comes_as_it_is() -> None:
+    host = Host("mb1a", mailboxes=Mailboxes(first_recipes))
+    for number, message in enumerate(first_mail("user0000003"), 1):
+        said = conversation("USER user0000003", "PASS x", f"RETR {number}", host=host)
+        start = said.index(f"+OK {len(message)} octets") + 1
+        lines = [line.removeprefix(".") for line in said[start:-1]]
+        assert "\r\n".join([*lines, ""]).encode() == message

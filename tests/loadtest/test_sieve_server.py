@@ -113,3 +113,12 @@ def test_capabilities_are_told_again_after_starttls() -> None:
         'OK "Logged in."',
         *(GREETING[0], '"SASL" ""', *GREETING[2:4], GREETING[5]),
     ]
+
+
+def test_sessions_are_told_of_when_they_begin_and_when_they_end() -> None:
+    seen: list[tuple[str, str, bool]] = []
+    host = Host("mb1a", ["alice"], watch=lambda *session: seen.append(session))
+    for user in ("bob", "alice"):
+        message = base64.b64encode(f"\0{user}\0any".encode()).decode()
+        play(SieveServer, host, f'AUTHENTICATE "PLAIN" "{message}"', "NOOP")
+    assert seen == [("managesieve", "alice", True), ("managesieve", "alice", False)]
