@@ -74,4 +74,48 @@ def test_so_many_bytes_are_taken_and_what_follows_is_a_command() -> None:
 def test_logout_closes() -> None:
     target, transport = connected()
     target.data_received(b"z LOGOUT\r\n")
-    assert (transport.take(), transport.closed) == (b"z OK done\r\n", True)
+    assert (transport.take(), transport.closed) == (b"* BYE\r\nz OK done\r\n", True)
+
+
+def test_synchronising_literals_are_asked_for_one_by_one() -> None:
+    target, transport = connected()
+    target.data_received(b"a LOGIN {5}\r\n")
+    assert transport.take() == b"+ go on\r\n"
+    target.data_received(b"al")
+    target.data_received(b"ice {2}\r\n")
+    assert transport.take() == b"+ go on\r\n"
+    target.data_received(b"\r\n\r\n")
+    assert transport.take() == b"a OK done\r\n"
+
+
+def test_other_literals_are_simply_taken() -> None:
+    target, transport = connected()
+    target.data_received(b"a LOGIN {5+}\r\nalice {3+}\r\na}{\r\nb NOOP\r\n")
+    assert transport.take() == b"a OK done\r\nb OK done\r\n"
+
+
+def test_sasl_plain_comes_with_or_without_an_initial_response() -> None:
+    target, transport = connected()
+    target.data_received(b"a AUTHENTICATE PLAIN AGEAYg==\r\n")
+    assert transport.take() == b"a OK done\r\n"
+    target.data_received(b"b authenticate PLAIN\r\n")
+    assert transport.take() == b"+ \r\n"
+    target.data_received(b"AGEAYg==\r\n")
+    assert transport.take() == b"b OK done\r\n"
+
+
+def test_idle_ends_with_done() -> None:
+    target, transport = connected()
+    target.data_received(b"i IDLE\r\n")
+    assert transport.take() == b"+ \r\n"
+    target.data_received(b"DONE\r\nn NOOP\r\n")
+    assert transport.take() == b"i OK done\r\nn OK done\r\n"
+
+
+def test_it_tells_what_it_can_and_no_name() -> None:
+    target, transport = connected()
+    target.data_received(b"c CAPABILITY\r\nd ID NIL\r\n")
+    answer = transport.take()
+    assert answer.startswith(b"* CAPABILITY IMAP4rev1 ")
+    assert b"STARTTLS" not in answer
+    assert answer.endswith(b"c OK done\r\n* ID NIL\r\nd OK done\r\n")
