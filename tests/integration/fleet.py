@@ -13,6 +13,7 @@ import itertools
 import re
 import ssl
 import threading
+import time
 import uuid
 from asyncio import sslproto
 from collections import Counter, deque
@@ -55,6 +56,14 @@ class Place(NamedTuple):
 
     address: str
     port: int
+
+
+class Receipt(NamedTuple):
+    """When a message was sent and acknowledged (seconds since 1970), and where."""
+
+    place: Place | None
+    sent: float
+    acknowledged: float
 
 
 class Absence(NamedTuple):
@@ -104,6 +113,8 @@ class Client:
     """The last words of its last session."""
     acknowledged: set[str] = field(default_factory=set)
     """The Message-IDs of what it was told to be stored."""
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    """Of each of those, for who asks what became of one."""
     unknown: set[str] = field(default_factory=set)
     """Those that may be stored or not: nobody has answered."""
 
@@ -284,6 +295,7 @@ class Fleet:
             if len(client.acknowledged) + len(client.unknown) > MOST_MESSAGES:
                 raise AssertionError(f"more than {MOST_MESSAGES} messages")
             client.unknown.add(mark)
+            sent = time.time()
             storing = asyncio.ensure_future(imap.append(mark))
             try:
                 await asyncio.shield(storing)
@@ -293,12 +305,13 @@ class Fleet:
             except asyncio.CancelledError:
                 with contextlib.suppress(OSError, Gone, Refused, EOFError):
                     await storing
-                    self._acknowledge(client, mark)
+                    self._acknowledge(client, mark, sent)
                 raise
-            self._acknowledge(client, mark)
+            self._acknowledge(client, mark, sent)
             await self._pause(every)
 
-    def _acknowledge(self, client: Client, mark: str) -> None:
+    def _acknowledge(self, client: Client, mark: str, sent: float) -> None:
+        client.receipts[mark] = Receipt(client.where, sent, time.time())
         client.unknown.discard(mark)
         client.acknowledged.add(mark)
 

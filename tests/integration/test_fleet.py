@@ -66,6 +66,8 @@ def test_what_was_acknowledged_is_there_or_is_missed(fleet: Fleet, server: Dovec
     fleet.end(writers)
     assert fleet.missing(imaps(server)) == {}
     assert fleet.report().unknown <= 2
+    assert all(writer.receipts.keys() == writer.acknowledged for writer in writers)
+    assert all(receipt.sent <= receipt.acknowledged for receipt in writers[0].receipts.values())
     writers[0].acknowledged.add("never.stored@fleet")
     assert fleet.missing(imaps(server)) == {user.name: {"never.stored@fleet"}}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tls import ThrowawayAuthority
 from .cluster import BOUND, Cluster, crowd, more_is_stored
 from .dovecot import Dovecot
 from .dsync import Pair
+from .evidence import Inquest
 from .fleet import Client, Fleet
 from .redis import RedisServer
 from .rerouting import SHARD_ENTRIES
@@ -71,7 +72,7 @@ def place(server: Dovecot, *, name: str = "", priority: int = 1) -> str:
 
 
 def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two_servers(
-    cluster: Cluster, pair: Pair, record_property: Callable[[str, object], None]
+    cluster: Cluster, pair: Pair, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with cluster.fleet() as fleet:
         story = Story(cluster, fleet, pair)
@@ -85,6 +86,7 @@ def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two
         returned = time.time()
         pair.first.start()
         story.everybody_is_at(pair.first)
+        back = time.time()
 
         for user in USERS[:2]:
             cluster.directory.move(user.name, preferred="b")
@@ -100,7 +102,7 @@ def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two
         witness = cluster.witness()
         overlaps = witness.overlaps()
         dead = [overlap for overlap in overlaps if killed <= overlap.began < returned]
-        told = figures(fleet, witness, killed, dead)
+        told = figures(fleet, witness, killed, dead) | {"until all were back, s": round(back - returned, 3)}
         for name, value in told.items():
             record_property(name, value)
         print("".join(f"\n{name}: {value}" for name, value in told.items()))
@@ -110,7 +112,7 @@ def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two
         pair.wait_until_in_sync()
         for server in pair.servers:
             for user in USERS:
-                story.assert_all_mail_is_there(user, server)
+                story.assert_all_mail_is_there(user, server, tmp_path)
 
 
 class Story:
@@ -128,8 +130,9 @@ class Story:
         """Until now, on the server that has just been killed."""
         self._before = set().union(*(client.acknowledged | client.unknown for client in self._clients))
 
-    def assert_all_mail_is_there(self, user: User, server: Dovecot) -> None:
-        """Once what was acknowledged, at most once what may have been stored, and nothing else.
+    def assert_all_mail_is_there(self, user: User, server: Dovecot, folder: Path) -> None:
+        """Once what was acknowledged, at most once what may have been stored, and nothing else; `folder` is for what
+        the servers have, if it is not.
 
         A mailbox whose index was half written when its server was killed is rebuilt by Dovecot, and synchronised by
         dsync as if its messages were others: then those are there twice, and the log says so.
@@ -139,12 +142,16 @@ class Story:
         unknown = set().union(*(client.unknown for client in clients))
         found = stored(self._pair, server, user)
         lost = acknowledged - found.keys()
-        elsewhere = {each.name: sorted(lost & stored(self._pair, each, user).keys()) for each in self._pair.servers}
-        assert lost == set(), f"lost at {server.name}; of these are at {elsewhere}"
+        assert lost == set(), f"lost at {server.name}{self._inquest(user, clients, lost).story(folder)}"
         assert found.keys() - acknowledged - unknown == set(), "from nowhere"
         rebuilt = f"/{user.name}/mdbox/storage: rebuilding indexes" in self._pair.first.log()
         excused = self._before if rebuilt else set()
         assert {mark for mark, times in found.items() if times > 1} - excused == set(), "twice"
+
+    def _inquest(self, user: User, clients: Sequence[Client], lost: Set[str]) -> Inquest:
+        receipts = {mark: receipt for each in clients for mark, receipt in each.receipts.items() if mark in lost}
+        places = {place: f"front{number}" for number, place in enumerate(self._cluster.places, 1)}
+        return Inquest(self._pair, self._cluster.witness(), user.name, receipts, places)
 
     def everybody_is_at(self, server: Dovecot) -> None:
         """Return when all are, and have written some more there."""
