@@ -24,6 +24,9 @@ from proxy.linger import part
 
 Meter = Callable[[int], None]
 
+#: Pieces from one side without a word from the other, after which more are expected to be there already.
+_STREAM = 4
+
 #: Bytes of the longest piece that is looked at: responses are short but for what has literals.
 _SHORT = 1024
 _LF = 10
@@ -133,10 +136,15 @@ class End:
         if relay.over or self.at_end or self.other.leftover:
             return
         sock, buffer = self.sock, relay.dispatcher.buffer
+        if relay.speaker is self:
+            relay.pieces += 1
+        else:
+            relay.speaker, relay.pieces = self, 0
+        ended = False
         try:
             count = sock.recv_into(buffer)
-            if count == RECORD and isinstance(sock, ssl.SSLSocket):
-                count = _bulk(sock, buffer)
+            if (count == RECORD or (relay.pieces >= _STREAM and count)) and isinstance(sock, ssl.SSLSocket):
+                count, ended = _bulk(sock, buffer, count)
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except ssl.SSLWantWriteError:
@@ -152,9 +160,15 @@ class End:
             whole = count <= _SHORT and buffer[count - 1] == _LF
             relay.spoke = self if whole and (relay.spoke or self is relay.client) else None
             self.other.give(buffer[:count])
+            if ended:
+                self._reached_end()
         else:
+            self._reached_end()
+
+    def _reached_end(self) -> None:
+        if not self._relay.over:
             self.at_end = True
-            relay.reached_end(self)
+            self._relay.reached_end(self)
             self.watch()
 
     def _broken(self) -> None:
@@ -165,25 +179,30 @@ class End:
         self._relay.broke(self)
 
 
-def _bulk(sock: ssl.SSLSocket, buffer: memoryview) -> int:
-    """Bytes in the buffer when as many whole records as are there have followed the first: bulk costs fewer turns."""
-    count = last = RECORD
-    while last == RECORD and count <= BUFFER - RECORD:
+def _bulk(sock: ssl.SSLSocket, buffer: memoryview, count: int) -> tuple[int, bool]:
+    """Bytes in the buffer when as many records as are there have followed the first, and whether that was the end.
+
+    Bulk costs fewer turns. OpenSSL tells the end of its stream only once that epoll could know of.
+    """
+    while count <= BUFFER - RECORD:
         try:
             last = sock.recv_into(buffer[count:])
         except OSError:
             break  # not there yet; or broken, which the next read meets again
+        if not last:
+            return count, True
         count += last
-    return count
+    return count, False
 
 
 class Relay:
     """Two connected ends, and the rules by which a session is over.
 
-    `spoke` is the end that spoke last, as long as what it said were whole lines (see `between_responses`).
+    `spoke` is the end that spoke last, as long as what it said were whole lines (see `between_responses`). `speaker` is
+    the end that spoke last in any case, and `pieces` how many have followed its first.
     """
 
-    __slots__ = ("_closed_by", "_owner", "backend", "client", "dispatcher", "over", "spoke")
+    __slots__ = ("_closed_by", "_owner", "backend", "client", "dispatcher", "over", "pieces", "speaker", "spoke")
 
     def __init__(self, dispatcher: Dispatcher, owner: Owner) -> None:
         self.dispatcher = dispatcher
@@ -193,6 +212,8 @@ class Relay:
         self.client: End
         self.backend: End
         self.spoke: End | None = None
+        self.speaker: End | None = None
+        self.pieces = 0
 
     def start(self, client: End, backend: End, to_client: bytes, to_backend: bytes) -> None:
         """Splice two watched sockets; each side is first given what login had already received for it."""
@@ -263,7 +284,7 @@ class Relay:
         if self.over:
             return
         self.over = True
-        self.spoke = None
+        self.spoke = self.speaker = None
         if isinstance(self.backend.sock, ssl.SSLSocket):
             with suppress(OSError, ValueError):
                 self.backend.sock.unwrap()

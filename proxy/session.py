@@ -116,6 +116,7 @@ class Session:
         "_services",
         "_where",
         "busy",
+        "since",
         "task",
     )
 
@@ -146,6 +147,7 @@ class Session:
         self._where = Whereabouts(self._record, services.settings.limits.proxy_ttl)
         self._began = self._last = False
         self.busy = False  # an attempt is under way: the session waits for us, not for its client
+        self.since = self._record.started  # loop time of the accept, then of the end of the TLS handshake
         self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
 
@@ -154,10 +156,6 @@ class Session:
         """Protocol and TLS mode of the listener the client has come in by."""
         return self._door.settings.protocol, self._door.settings.tls
 
-    @property
-    def started(self) -> float:
-        """Loop time of the accept."""
-        return self._record.started
 
     async def run(self) -> None:
         """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
@@ -440,4 +438,4 @@ class Session:
         await self._door.upgrade(channel)
         channel.deadline = deadline
         self._record.tls, self._record.cipher = channel.tls_version(), channel.tls_cipher()
-        self._record.passed("tls", began)
+        self.since = self._record.passed("tls", began)

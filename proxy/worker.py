@@ -46,6 +46,8 @@ _SWEEP = 0.5
 #: Seconds without a login that succeeds, after which full places mean an attack and not a storm, in which the first of
 #: a thousand that begin together succeeds within two.
 _STALL = 4.0
+#: Of how many of the oldest connections the one that gives way is chosen.
+_LOOKED_AT = 64
 #: Descriptors kept for everything that is not a session: LDAP, listening sockets, the log.
 _RESERVED = 200
 #: Seconds that clients wait at the door until the director has said which backends there are.
@@ -223,30 +225,32 @@ class Worker:
         """Whether another connection should be taken now.
 
         In a storm newcomers wait in the kernel's queue for those who came first. But connections that do not log in
-        hold nobody up: when no login has succeeded for a moment, or the oldest is `login_patience` old, it gives way.
-        An attempt under way is not disturbed, however slow directory and backends are: it has deadlines of its own.
+        hold nobody up: when no login has succeeded for a moment, or `login_patience` has passed since the connection
+        or its handshake, it gives way. An attempt under way is not disturbed, however slow directory and backends are:
+        it has deadlines of its own.
         """
         node = self._settings.node
         if len(self._logins) < node.max_logins:
             return True
-        now, oldest = self._dispatcher.now(), self._oldest_idle()
-        if oldest is None:
+        now, idlest = self._dispatcher.now(), self._idlest()
+        if idlest is None:
             return False
-        return now - oldest.started >= node.login_patience or now - self._last_login >= _STALL
+        return now - idlest.since >= node.login_patience or now - self._last_login >= _STALL
 
-    def _oldest_idle(self) -> Session | None:
-        """The connection that has waited longest for its own client."""
-        return next((session for session in self._logins if not session.busy), None)
+    def _idlest(self) -> Session | None:
+        """Of the oldest connections that wait for their own client, the one that has waited longest."""
+        oldest = itertools.islice((session for session in self._logins if not session.busy), _LOOKED_AT)
+        return min(oldest, key=lambda session: session.since, default=None)
 
     def _make_room(self) -> bool:
         """Whether one more session fits; the connection that has waited longest for its login gives way."""
         if len(self._logins) < self._settings.node.max_logins and len(self._sessions) < self._most:
             return True
-        oldest = self._oldest_idle()
-        if oldest is None:
+        idlest = self._idlest()
+        if idlest is None:
             return False
-        del self._logins[oldest]
-        oldest.kick("max_logins", Kind.LIMIT)
+        del self._logins[idlest]
+        idlest.kick("max_logins", Kind.LIMIT)
         return True
 
     def _sweep(self) -> None:

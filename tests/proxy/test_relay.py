@@ -519,6 +519,21 @@ async def test_records_of_every_size_pass(secured: Bench) -> None:
         assert len(await read_exactly(secured.client, size)) == size
 
 
+@pytest.mark.parametrize("records", range(1, 12))
+async def test_the_end_that_comes_with_the_last_of_many_small_records_is_passed_on(
+    secured: Bench, records: int
+) -> None:
+    secured.start()
+    for _ in range(records):  # all are in the socket before the relay looks
+        secured.client.send(bytes(1400))
+    half_close(secured.client)
+    assert await read_all(secured.backend) == bytes(1400 * records)
+    await until(lambda: secured.owner.half)
+    await write(secured.backend, b"a OK\r\n")
+    secured.backend.close()
+    assert await read_all(secured.client) == b"a OK\r\n"
+
+
 def reset(sock: socket.socket) -> None:
     """Close with a TCP reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
