@@ -49,9 +49,9 @@ class Answers:
 
     def drop(self, name: str, asked: float) -> bool:
         """Forget what was answered to searches until then; False: a later answer is known, and stays."""
-        known = self._users.get(name) or self._nobody.get(name)
-        if known is not None and known.asked > asked:
-            return False
-        self._users.pop(name, None)
-        self._nobody.pop(name, None)
+        for kept in (self._users, self._nobody):
+            if name in kept:
+                if kept[name].asked > asked:
+                    return False
+                del kept[name]
         return True

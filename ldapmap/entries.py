@@ -17,6 +17,7 @@ from ldapmap.values import Values, single, text_of
 _NOT_A_PASSWORD = b"\0 \t\r\n"
 _NONE = (b"",)
 _PLAIN = re.compile(rb"[!-~]+")
+_made = tuple.__new__
 _PLACE = re.compile(r"(?:\[(?P<bracketed>[^]\[]+)\]|(?P<host>[^]\[:]+))(?::[A-Za-z0-9-]+)?")
 
 
@@ -61,8 +62,8 @@ class EntryReader:
         self._login_key = _key(self._attributes.login)
         self._changed_key = _key(self._attributes.password_changed)
         own = self._attributes
-        more = (*own.aliases, own.login, own.password_changed, *self._policy.wanted)
-        self._all_plain = not any(more) and own.shard_form == "name"
+        self._may_be_plain = not own.login and not self._policy.wanted and own.shard_form == "name"
+        self._one_name = not own.aliases and not own.password_changed
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -79,6 +80,14 @@ class EntryReader:
 
     def read(self, dn: str, values: Values) -> Entry:
         """The user of this entry. Raises NoRoute or Misconfigured when the entry is of no use."""
+        fields = self._plain_fields(values)
+        if fields is not None:
+            user, shard, preferred = fields
+            return _made(Entry, (user.decode(), dn, shard.decode(), preferred.decode(), "", ""))
+        return self._read(dn, values)
+
+    def _read(self, dn: str, values: Values) -> Entry:
+        """`read` for every entry."""
         shard = single(self._shard_key, dn, values)
         login = single(self._login_key, dn, values) if self._login_key else ""
         if self._attributes.shard_form == "address":
@@ -93,23 +102,30 @@ class EntryReader:
     def plain(self, dn: bytes, values: Values) -> tuple[bytes, bytes] | None:
         """The user's one name, prepared for comparison, and the fields of `read`'s entry with NULs between them.
 
-        Only for what nearly all entries are, printable ASCII without blanks in single values and nothing that would
-        need another look; None for all others, also for those that `read` refuses. It is for first loads: a fourth of
-        the time.
+        Only for plain entries with one name and a DN in ASCII; None for all others, also for those that `read` refuses.
+        It is for first loads: a fourth of the time.
         """
-        if not self._all_plain:
+        fields = self._plain_fields(values) if self._one_name else None
+        if fields is None or not dn.isascii() or b"\0" in dn:
             return None
-        users, shards = values.get(self._user_key, ()), values.get(self._shard_key, ())
-        preferred = values.get(self._preferred_key, _NONE) if self._preferred_key else _NONE
-        if len(users) != 1 or len(shards) != 1 or len(preferred) != 1:
+        user, shard, preferred = fields
+        return user.lower(), b"\0".join((user, dn, shard, preferred, b"", b""))
+
+    def _plain_fields(self, values: Values) -> tuple[bytes, bytes, bytes] | None:
+        """User, shard and preferred backend of what nearly all entries are; None for all others.
+
+        They are printable ASCII without blanks in single values, with nothing that would need another look.
+        """
+        if not self._may_be_plain:
             return None
-        user, shard, first = users[0], shards[0], preferred[0]
-        if not _PLAIN.fullmatch(user) or not _PLAIN.fullmatch(shard) or not (not first or _PLAIN.fullmatch(first)):
+        try:
+            (user,), (shard,) = values[self._user_key], values[self._shard_key]
+            (preferred,) = values.get(self._preferred_key, _NONE) if self._preferred_key else _NONE
+        except (KeyError, ValueError):
             return None
-        if not dn.isascii() or b"\0" in dn:
+        if not user or not shard or not _PLAIN.fullmatch(user + shard + preferred):
             return None
-        name = user.lower()
-        return name, b"\0".join((name if self._lower_case else user, dn, shard, first, b"", b""))
+        return (user.lower() if self._lower_case else user), shard, preferred
 
     def names(self, values: Values) -> list[str]:
         """Every name by which the entry is found, prepared for comparison, the user's own first.

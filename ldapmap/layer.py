@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from ldapmap.directory import Directory
 from ldapmap.entries import Entry
 from ldapmap.status import DirectoryStatus
@@ -20,11 +23,11 @@ class Layer:
     async def start(self) -> None:
         await self._inner.start()
 
-    async def find(self, login_name: str, *, fresh: bool = False) -> Entry:
-        return await self._inner.find(login_name, fresh=fresh)
+    def find(self, login_name: str, *, fresh: bool = False) -> Coroutine[Any, Any, Entry]:
+        return self._inner.find(login_name, fresh=fresh)
 
-    async def verify(self, entry: Entry, password: bytes) -> None:
-        await self._inner.verify(entry, password)
+    def verify(self, entry: Entry, password: bytes) -> Coroutine[Any, Any, None]:
+        return self._inner.verify(entry, password)
 
     def describe(self, login_name: str) -> list[tuple[str, str]]:
         return self._inner.describe(login_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ldapmap.client.deadlines import Deadlines
 from ldapmap.client.filters import parse_filter
@@ -56,7 +57,7 @@ class LdapDirectory:
     async def look_up(self, name: str) -> Entry:
         place, name = self._domains.place(name)
         template, key = self._templates[place.number], name.encode()
-        found = await self._started().search(template, key)
+        found = await (self._servers or _not_started()).search(template, key)
         if len(found) > 1:
             raise AmbiguousUser(f"{found[0].dn!r} and {found[1].dn!r} have the same name")
         if not found:
@@ -65,7 +66,7 @@ class LdapDirectory:
 
     async def verify(self, entry: Entry, password: bytes) -> None:
         refuse_empty(entry, password)
-        await self._started().bind(entry.dn.encode(), password)
+        await (self._servers or _not_started()).bind(entry.dn.encode(), password)
 
     def describe(self, login_name: str) -> list[tuple[str, str]]:
         servers = ", ".join(server.url for server in self._settings.ordered_servers)
@@ -91,9 +92,9 @@ class LdapDirectory:
             weight=server.weight,
         )
 
-    def _started(self) -> Servers:
-        assert self._servers is not None, "start() comes first"  # noqa: S101 (a mistake in our own code)
-        return self._servers
+
+def _not_started() -> NoReturn:
+    raise AssertionError("start() comes first")  # a mistake in our own code
 
 
 def _template(settings: DirectorySettings, base: str, wanted: Sequence[str]) -> SearchTemplate:

@@ -22,20 +22,33 @@ one more way to write the same name.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
 from ldapmap.errors import InvalidName
 from ldapmap.sections import NameRules, lower, lowered
 
+_PLAIN = re.compile(r"[a-z0-9._-]+(?:@[a-z0-9._-]*[a-z0-9_-])?")
+"""Nearly every name that is typed. Rules 1 to 6 leave it as it is, unless it is too long."""
 _DOT_ABOVE = "\u0307"
 
 
 def canonical(typed: str, rules: NameRules) -> str:
     """The name to search for. Raises InvalidName, whose reason names the broken rule but never repeats the name."""
+    if _PLAIN.fullmatch(typed) and _leaves_alone(rules, typed):
+        return typed
     for _, apply in _STEPS:
         typed = apply(typed, rules)
     return typed
+
+
+def _leaves_alone(rules: NameRules, plain: str) -> bool:
+    """Whether the rules make nothing else of a name in which no character is out of the ordinary."""
+    separator = rules.detail_separator
+    if len(plain) > rules.max_length or (separator and separator in plain):
+        return False
+    return not (rules.domains or rules.domain == "strip") if "@" in plain else rules.domain != "add"
 
 
 def steps(typed: str, rules: NameRules) -> Iterator[tuple[str, str]]:

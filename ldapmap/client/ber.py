@@ -24,14 +24,20 @@ def encode_length(size: int) -> bytes:
     return bytes((0x80 | len(octets),)) + octets
 
 
-LENGTHS = tuple(map(encode_length, range(2048)))
-"""The length octets of everything we usually send, ready made."""
+class _Lengths(dict[int, bytes]):
+    """Those that are not ready made are made when they are asked for, and not kept."""
+
+    def __missing__(self, size: int) -> bytes:
+        return encode_length(size)
+
+
+LENGTHS = _Lengths((size, encode_length(size)) for size in range(2048))
+"""The length octets of content of any size; of everything we usually send they are ready made."""
 
 
 def wrap(tag: bytes, content: bytes) -> bytes:
     """An element: tag, length, content."""
-    size = len(content)
-    return tag + (LENGTHS[size] if size < len(LENGTHS) else encode_length(size)) + content
+    return tag + LENGTHS[len(content)] + content
 
 
 def octet_string(content: bytes) -> bytes:
@@ -40,7 +46,8 @@ def octet_string(content: bytes) -> bytes:
 
 def integer(value: int, tag: bytes = b"\x02") -> bytes:
     """A number that is not negative, in its shortest form."""
-    return wrap(tag, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+    size = value.bit_length() // 8 + 1
+    return tag + LENGTHS[size] + value.to_bytes(size, "big")
 
 
 def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -73,17 +73,18 @@ class Silent(ServerFault):
 
 
 class _Operation:
-    """A request and those who wait for its result."""
+    """What is expected for a request, and those who wait for it.
 
-    __slots__ = ("entries", "expected", "future", "heard", "message_id", "request")
+    `heard` is how many messages the connection had received when the request was sent.
+    """
 
-    def __init__(self, message_id: int, request: bytes, expected: int, future: asyncio.Future[Result]) -> None:
-        self.message_id = message_id
-        self.request = request
+    __slots__ = ("entries", "expected", "future", "heard")
+
+    def __init__(self, expected: int, heard: int, future: asyncio.Future[Result]) -> None:
         self.expected = expected
+        self.heard = heard
         self.future = future
         self.entries: list[FoundEntry] = []
-        self.heard = -1  # how many messages the connection had received when the request was sent
 
 
 class Connection:
@@ -149,8 +150,7 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         try:
-            for response in self._responses.feed(data):
-                self._received(response)
+            self._received(self._responses.feed(data))
         except BerError as error:
             self.abort(f"the server sent garbage: {error}")
 
@@ -159,43 +159,52 @@ class Connection:
 
     # --- details ---
 
-    def _received(self, response: Response) -> None:
-        self._heard += 1
-        if self._upgrading:
-            raise BerError("a message between StartTLS and TLS")
-        operation = self._pending.get(response.message_id)
-        if operation is None:
-            if response.message_id == 0 and isinstance(response, Result):  # RFC 4511 section 4.4
-                self.abort(f"the server takes its leave: {described(response)}")
-            return  # the answer to something we abandoned
-        if type(response) is FoundEntry:
-            if len(operation.entries) < SIZE_LIMIT:
-                operation.entries.append(response)
-        elif type(response) is Result:
-            if response.kind != operation.expected:
-                raise BerError("an answer of the wrong kind")
-            self._upgrading = response.kind == EXTENDED_RESPONSE and response.code == SUCCESS
-            del self._pending[response.message_id]
-            if not operation.future.done():
-                operation.future.set_result(response)
+    def _received(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            self._heard += 1
+            if self._upgrading:
+                raise BerError("a message between StartTLS and TLS")
+            operation = self._pending.get(response.message_id)
+            if operation is None:
+                self._unexpected(response)
+            elif type(response) is FoundEntry:
+                if len(operation.entries) < SIZE_LIMIT:
+                    operation.entries.append(response)
+            elif type(response) is Result:
+                if response.kind != operation.expected:
+                    raise BerError("an answer of the wrong kind")
+                self._upgrading = response.kind == EXTENDED_RESPONSE and response.code == SUCCESS
+                del self._pending[response.message_id]
+                if not operation.future.done():
+                    operation.future.set_result(response)
+
+    def _unexpected(self, response: Response) -> None:
+        """The answer to something we abandoned, or the server's last word (RFC 4511 section 4.4)."""
+        if response.message_id == 0 and isinstance(response, Result):
+            self.abort(f"the server takes its leave: {described(response)}")
 
     async def _serial(self, message_id: int, request: bytes, expected: int) -> Result:
-        operation = _Operation(message_id, request, expected, self._loop.create_future())
-        self._send(operation)
+        transport, operation = self._begin(message_id, expected)
+        transport.send(request)
         try:
-            return await self._answer(operation)
+            try:  # not in a coroutine for both kinds: one frame less to resume, at each wait of each login
+                return await operation.future
+            except TimeoutError:
+                raise self._timed_out(operation) from None
+            finally:
+                self._deadlines.discard(operation.future)
         except BaseException:
             self.abort("nobody waits for its answer any more")
             raise
 
-    async def _answer(self, operation: _Operation) -> Result:
+    def _begin(self, message_id: int, expected: int) -> tuple[Transport, _Operation]:
+        """Where to send the request, and what to wait for; whoever has waited discards the deadline."""
+        transport = self._transport
+        if self.closed or transport is None:
+            raise self._not_open()
+        operation = self._pending[message_id] = _Operation(expected, self._heard, self._loop.create_future())
         self._deadlines.add(operation.future)
-        try:
-            return await operation.future
-        except TimeoutError:
-            raise self._timed_out(operation) from None
-        finally:
-            self._deadlines.discard(operation.future)
+        return transport, operation
 
     def _timed_out(self, operation: _Operation) -> Unavailable:
         """The server hangs if no message came at all since the request; else only this answer is late."""
@@ -205,20 +214,17 @@ class Connection:
         self.abort("the server hangs")
         return Silent(text)
 
-    def _send(self, operation: _Operation) -> None:
-        transport = self._open_transport()
-        operation.heard = self._heard
-        self._pending[operation.message_id] = operation
-        transport.write(operation.request)
-
     def _next_id(self) -> int:
         self._last_id = self._last_id % LARGEST_ID + 1
         return self._last_id
 
     def _open_transport(self) -> Transport:
         if self.closed or self._transport is None:
-            raise ServerFault(f"{self}: {self._why or 'not connected'}", again=True)
+            raise self._not_open()
         return self._transport
+
+    def _not_open(self) -> ServerFault:
+        return ServerFault(f"{self}: {self._why or 'not connected'}", again=True)
 
     def _end(self, reason: str) -> None:
         if self.closed:
@@ -243,18 +249,23 @@ class SearchConnection(Connection):
         """The result and at most two entries. Raises Unavailable or ServerFault."""
         message_id = self._next_id()
         request = search.encode(message_id, value)
-        operation = _Operation(message_id, request, SEARCH_DONE, self._loop.create_future())
-        self._send(operation)
+        transport, operation = self._begin(message_id, SEARCH_DONE)
+        transport.write(request)
         try:
-            return await self._answer(operation), operation.entries
+            try:
+                return await operation.future, operation.entries
+            except TimeoutError:
+                raise self._timed_out(operation) from None
+            finally:
+                self._deadlines.discard(operation.future)
         except BaseException:
-            self._abandon(operation)
+            self._abandon(message_id)
             raise
 
-    def _abandon(self, operation: _Operation) -> None:
+    def _abandon(self, message_id: int) -> None:
         """Stop waiting. A late answer finds no operation of its number, which is not used again."""
-        if self._pending.pop(operation.message_id, None) is not None and self._transport is not None:
-            self._transport.write(abandon_request(self._next_id(), operation.message_id))
+        if self._pending.pop(message_id, None) is not None and self._transport is not None:
+            self._transport.write(abandon_request(self._next_id(), message_id))
 
 
 C = TypeVar("C", bound=Connection)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from ldapmap.client.ber import (
     ENUMERATED,
     INTEGER,
+    LENGTHS,
     OCTET_STRING,
     SEQUENCE,
     SET,
@@ -40,6 +41,8 @@ _POLICY_REQUEST = wrap(b"\xa0", wrap(b"\x30", octet_string(_PASSWORD_POLICY)))
 _SCOPES = {"base": 0, "one": 1, "subtree": 2}
 _NEVER_DEREFERENCE = 0
 _CONTROLS = 0xA0
+_USUAL_SIZE = 256  # bytes; searches for names that are shorter are kept encoded
+_made = tuple.__new__  # a named tuple, without the call between
 _POLICY_WARNING, _POLICY_ERROR = 0xA0, 0x81
 
 
@@ -92,16 +95,27 @@ class SearchTemplate:
         self._extra = b"" if extra is None or extra == Present(b"objectClass") else extra.encode()
         self._names = [octet_string(name.encode()) for name in names]
         self._attributes = _attribute_list(attributes)
+        self._pieces: dict[int, list[bytes]] = {}
 
     def encode(self, message_id: int, value: bytes) -> bytes:
-        asserted = wrap(b"\x04", value)
-        condition = b"".join([wrap(b"\xa3", name + asserted) for name in self._names])
-        if len(self._names) > 1:
-            condition = wrap(b"\xa1", condition)
+        size = len(value)
+        return _message(message_id, value.join(self._pieces.get(size) or self._cut(size)))
+
+    def _cut(self, size: int) -> list[bytes]:
+        """What stands around values of this many bytes: in front of the first, between them, behind the last."""
+        asserted = b"\x04" + LENGTHS[size]
+        pieces = [b"\xa3" + LENGTHS[len(name + asserted) + size] + name + asserted for name in self._names]
+        head, length = b"", sum(map(len, pieces)) + size * len(pieces)
+        if len(pieces) > 1:
+            head = b"\xa1" + LENGTHS[length]
         if self._extra:
-            condition = wrap(b"\xa0", self._extra + condition)
-        operation = wrap(b"\x63", self._head + condition + self._attributes)
-        return wrap(b"\x30", integer(message_id) + operation)
+            head = b"\xa0" + LENGTHS[len(self._extra + head) + length] + self._extra + head
+        head = self._head + head
+        pieces[0] = b"\x63" + LENGTHS[len(head) + length + len(self._attributes)] + head + pieces[0]
+        pieces.append(self._attributes)
+        if size < _USUAL_SIZE:
+            self._pieces[size] = pieces
+        return pieces
 
 
 class BaseProbe:
@@ -117,8 +131,8 @@ class BaseProbe:
 
 def bind_request(message_id: int, dn: bytes, password: bytes) -> bytes:
     """A simple bind that asks for password-policy information. The caller has refused an empty DN or password."""
-    content = b"\x02\x01\x03" + octet_string(dn) + wrap(b"\x80", password)
-    return _message(message_id, wrap(b"\x60", content) + _POLICY_REQUEST)
+    content = b"\x02\x01\x03\x04" + LENGTHS[len(dn)] + dn + b"\x80" + LENGTHS[len(password)] + password
+    return _message(message_id, b"\x60" + LENGTHS[len(content)] + content + _POLICY_REQUEST)
 
 
 def start_tls_request(message_id: int) -> bytes:
@@ -134,7 +148,8 @@ def unbind_request(message_id: int) -> bytes:
 
 
 def _message(message_id: int, content: bytes) -> bytes:
-    return wrap(b"\x30", integer(message_id) + content)
+    content = integer(message_id) + content
+    return b"\x30" + LENGTHS[len(content)] + content
 
 
 def search_head(base: str, scope: Literal["base", "one", "subtree"], size_limit: int) -> bytes:
@@ -166,34 +181,72 @@ class Responses(Stream[Response]):
 
 def decode(data: bytes, at: int, end: int) -> Response:
     """Decode the LDAPMessage whose content, behind tag and length, is `data[at:end]`. Raises BerError."""
-    start, at = expect(data, at, end, INTEGER)
-    message_id = number(data, start, at)
-    if message_id < 0:
-        raise BerError("a message's number is negative")
+    if end - at > 6 and data[at] == INTEGER and 0 < data[at + 1] < 5 and data[at + 2] < 128:  # as all numbers are
+        start, at = at + 2, at + 2 + data[at + 1]
+        message_id = int.from_bytes(data[start:at], "big")
+    else:
+        start, at = expect(data, at, end, INTEGER)
+        message_id = number(data, start, at)
+        if message_id < 0:
+            raise BerError("a message's number is negative")
     if end - at == _PLAIN_SIZE and data[at:end] in _PLAIN_SUCCESS:
-        return Result(message_id, data[at], 0, "", None)
+        return _made(Result, (message_id, data[at], 0, "", None))
     kind = data[at] if at < end else 0
-    read = _READERS.get(kind)
-    if read is None:
+    if kind not in _READERS:
         raise BerError(f"a message of the unknown kind {kind:#04x}")
-    start, at = expect(data, at, end, kind)
-    return read(data, message_id, start, at, end)
+    start, stop = expect(data, at, end, kind)
+    return _READERS[kind](data, message_id, start, stop, end)
 
 
 def _entry(data: bytes, message_id: int, at: int, end: int, _message_end: int) -> FoundEntry:
     start, at = expect(data, at, end, OCTET_STRING)
     dn = text(data, start, at)
-    attributes: dict[bytes, list[bytes]] = {}
-    at, end = expect(data, at, end, SEQUENCE)
+    start, stop = expect(data, at, end, SEQUENCE)
+    return _made(FoundEntry, (message_id, dn, attributes_of(data, start, stop)))
+
+
+def attributes_of(data: bytes, at: int, end: int) -> dict[bytes, list[bytes]]:
+    """The lower-case names and the values of the attributes in `data[at:end]`. Raises BerError.
+
+    One with a single value is compared at once, as nearly all are so: what lies between two positions that were
+    compared for equality is what the lengths say, so nothing is believed. Whatever differs is read step by step.
+    """
+    values: dict[bytes, list[bytes]] = {}
     while at < end:
-        attribute, at = expect(data, at, end, SEQUENCE)
-        start, stop = expect(data, attribute, at, OCTET_STRING)
-        values = attributes.setdefault(data[start:stop].lower(), [])
-        value, stop = expect(data, stop, at, SET)
-        while value < stop:
-            start, value = expect(data, value, stop, OCTET_STRING)
-            values.append(data[start:value])
-    return FoundEntry(message_id, dn, attributes)
+        try:
+            name_end = at + 4 + data[at + 3]
+            value = name_end + 4
+            stop = value + data[name_end + 3]
+            if (
+                stop > end
+                or stop != at + 2 + data[at + 1]
+                or stop != name_end + 2 + data[name_end + 1]
+                or stop - at > 129
+                or data[at] != SEQUENCE
+                or data[at + 2] != OCTET_STRING
+                or data[name_end] != SET
+                or data[name_end + 2] != OCTET_STRING
+                or (name := data[at + 4 : name_end].lower()) in values
+            ):
+                stop = _attribute(data, at, end, values)
+            else:
+                values[name] = [data[value:stop]]
+        except IndexError:
+            stop = _attribute(data, at, end, values)
+        at = stop
+    return values
+
+
+def _attribute(data: bytes, at: int, end: int, values: dict[bytes, list[bytes]]) -> int:
+    """Add the values of the attribute at `at`; where it ends."""
+    start, end = expect(data, at, end, SEQUENCE)
+    start, at = expect(data, start, end, OCTET_STRING)
+    found = values.setdefault(data[start:at].lower(), [])
+    at, stop = expect(data, at, end, SET)
+    while at < stop:
+        start, at = expect(data, at, stop, OCTET_STRING)
+        found.append(data[start:at])
+    return end
 
 
 def _result_of(kind: int) -> _Reader:

@@ -54,12 +54,12 @@ class BindPool:
             self._open.discard(connection)
         return None
 
-    async def wait(self) -> BindConnection:
+    def wait(self) -> Awaitable[BindConnection]:
         """A connection as soon as one is free and it is our turn. Raises Unavailable."""
         if self._closed:
             raise ServerFault("closed by us")
         self._grow(1)
-        return await self._turns.wait(self.give_back)
+        return self._turns.wait(self.give_back)
 
     def give_back(self, connection: BindConnection) -> None:
         """Hand it to whoever waits; a closed one makes room for another."""
@@ -123,12 +123,12 @@ class SearchPool:
         self.outstanding += 1
         return connection
 
-    async def wait(self) -> SearchConnection:
+    def wait(self) -> Awaitable[SearchConnection]:
         """The connection as soon as it is our turn. Raises Unavailable."""
         if self._closed:
             raise ServerFault("closed by us")
         self._open_if_lost()
-        return await self._turns.wait(self.give_back)
+        return self._turns.wait(self.give_back)
 
     def give_back(self, connection: SearchConnection, seconds: float | None = None) -> None:
         """One search is over, `seconds` after it was sent; without them nothing is learned from it."""

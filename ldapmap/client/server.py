@@ -158,7 +158,7 @@ class Server:
 
     def _judge(self, verdict: DirectoryError | None) -> None:
         """Whatever a server answers, it is up; unless the answer is that it is not."""
-        if not isinstance(verdict, ServerFault):
+        if verdict is None or not isinstance(verdict, ServerFault):
             self._answers += 1
             if self.breaker.down:
                 self.breaker.answered()

@@ -15,6 +15,8 @@ from ldapmap.client.turns import Busy
 from ldapmap.errors import ServerFault, Unavailable
 from ldapmap.status import DirectoryStatus
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 
 
@@ -60,13 +62,15 @@ class Servers:
 
     def search(self, search: Encoder, value: bytes) -> Awaitable[list[FoundEntry]]:
         """At most two entries. Raises AmbiguousUser, or Unavailable when a second server, too, could not tell."""
-        return self._ask(self._for_searches, lambda server: server.search(search, value))
+        return self._ask(self._for_searches, Server.search, search, value)
 
     def bind(self, dn: bytes, password: bytes) -> Awaitable[None]:
         """Return when this is the password; raise what `results.bind_verdict` says, Unavailable as `search` does."""
-        return self._ask(self._for_binds, lambda server: server.bind(dn, password))
+        return self._ask(self._for_binds, Server.bind, dn, password)
 
-    async def _ask(self, rotation: Rotation, question: Callable[[Server], Awaitable[T]]) -> T:
+    async def _ask(
+        self, rotation: Rotation, question: Callable[[Server, A, B], Awaitable[T]], first: A, second: B
+    ) -> T:
         """One that cannot tell is replaced once; one that turns out to be dead as long as there is another that lives.
 
         So the first login after several servers died together finds the one that is left.
@@ -74,7 +78,7 @@ class Servers:
         asked = [self._choose(rotation, self._servers)]
         while True:
             try:
-                return await question(asked[-1])
+                return await question(asked[-1], first, second)
             except Busy:
                 raise
             except Unavailable as fault:

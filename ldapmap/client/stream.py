@@ -30,18 +30,14 @@ class Stream(Generic[T]):
                 return []
             data = bytes(self._rest)
             self._rest.clear()
-        return self._cut(data)
-
-    @property
-    def empty(self) -> bool:
-        """No part of a message is waiting for its end."""
-        return not self._rest
-
-    def _cut(self, data: bytes) -> list[T]:
         messages: list[T] = []
         at, end, decode = 0, len(data), self._decode
         while at < end:
-            start, stop = self._bounds(data, at, end)
+            if data[at] == SEQUENCE and at + 1 < end and data[at + 1] < 128:
+                start = at + 2
+                stop = start + data[at + 1]
+            else:
+                start, stop = self._bounds(data, at, end)
             if stop > end:
                 self._rest += data[at:]
                 self._needed = stop - at
@@ -49,6 +45,11 @@ class Stream(Generic[T]):
             messages.append(decode(data, start, stop))
             at = stop
         return messages
+
+    @property
+    def empty(self) -> bool:
+        """No part of a message is waiting for its end."""
+        return not self._rest
 
     def _bounds(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Start and end of the content of the message at `at`; an end beyond `end` while its head is incomplete."""

@@ -43,7 +43,7 @@ class Transport:
         self._socket = connected
         self._descriptor = connected.fileno()
         self._receiver = receiver
-        self._written = bytearray()
+        self._written = b""
         self._unsent = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
@@ -74,6 +74,12 @@ class Transport:
             self._loop.call_soon(self._flush)
         self._written += data
         if len(self._written) > _CHUNK:
+            self._flush()
+
+    def send(self, data: bytes) -> None:
+        """Send now, behind what was written before: for one who has nothing else to say in this turn."""
+        if not self.closed:
+            self._written += data
             self._flush()
 
     def close(self) -> None:
@@ -115,8 +121,7 @@ class Transport:
         """Send what was written, all at once: searches that begin together travel together."""
         if self.closed or not self._written:
             return
-        data = bytes(self._written)
-        self._written.clear()
+        data, self._written = self._written, b""
         if self._tls is not None:
             try:
                 self._tls.write(data)

@@ -95,9 +95,7 @@ class SyncConnection(SearchConnection):
     def _hand_on(self, message_id: int, events: list[SyncEvent]) -> None:
         receiver = self._receivers.get(message_id)
         if receiver is None:
-            for event in events:
-                if isinstance(event, FoundEntry | Result | Other):
-                    self._received(event)
+            self._received(event for event in events if isinstance(event, FoundEntry | Result | Other))
             return
         self._synced_at = self._loop.time()
         receiver(events)

@@ -6,7 +6,7 @@ Nobody else waits on it, so whoever stops waiting for an answer closes it, as wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ldapmap.client.ber import BerError
@@ -87,12 +87,13 @@ class ListingConnection(Connection):
             self.abort(f"the server sent garbage: {error}")
             raise ServerFault(f"{self}: the server sent garbage: {error}") from None
 
-    def _received(self, response: Response) -> None:
-        if type(response) is not FoundEntry:
-            super()._received(response)
-        elif response.message_id in self._pending:
-            self._heard += 1
-            self._take(response)
+    def _received(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            if type(response) is not FoundEntry:
+                super()._received((response,))
+            elif response.message_id in self._pending:
+                self._heard += 1
+                self._take(response)
 
 
 def _judge(result: Result) -> None:

@@ -53,7 +53,11 @@ class Routes:
     @property
     def fresh(self) -> bool:
         """And its follower has heard its server within `trust` seconds."""
-        return self.loaded and self._heard.boot_id == self._boot_id and self.age <= self._trust
+        now = monotonic()
+        if now >= self._next_look:
+            self.look()
+        heard = self._heard
+        return self._reader is not None and heard.boot_id == self._boot_id and now - heard.monotonic <= self._trust
 
     @property
     def age(self) -> float:

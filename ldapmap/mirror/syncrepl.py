@@ -33,6 +33,7 @@ from ldapmap.client.messages import (
     FoundEntry,
     Other,
     Result,
+    attributes_of,
 )
 from ldapmap.client.messages import decode as decode_plain
 from ldapmap.client.stream import Stream
@@ -166,7 +167,7 @@ _TAIL_SIZE = len(_TAIL) + 1 + 2 + _ID_SIZE
 
 
 def _quick(data: bytes, at: int, end: int) -> SyncEntry | None:
-    """An entry of at most 2 KB whose only control is a sync state without a cookie, its values below 128 bytes.
+    """An entry whose only control is a sync state without a cookie, its values below 128 bytes.
 
     None, or an IndexError: it is something else. What lies between two positions that were compared for equality is
     what the lengths say, so nothing is read twice and nothing is believed.
@@ -185,35 +186,17 @@ def _quick(data: bytes, at: int, end: int) -> SyncEntry | None:
     if data[at] != 0x04 or data[at + 1] > 127 or data[dn_stop] != 0x30:
         return None
     at = _content(data, dn_stop + 1, stop)
-    values: Values = {}
-    while at < stop:
-        name_stop = at + 4 + data[at + 3]
-        value_start = name_stop + 4
-        attribute_stop = value_start + data[name_stop + 3]
-        if (
-            data[at] != 0x30
-            or data[at + 2] != 0x04
-            or data[name_stop] != 0x31
-            or data[name_stop + 2] != 0x04
-            or attribute_stop != at + 2 + data[at + 1]
-            or attribute_stop != name_stop + 2 + data[name_stop + 1]
-            or attribute_stop - at > 129
-            or (name := data[at + 4 : name_stop].lower()) in values
-        ):
-            attribute_stop = _attribute(data, at, stop, values)
-        else:
-            values[name] = [data[value_start:attribute_stop]]
-        at = attribute_stop
     state = data[end - 19]
-    if at != stop or state > DELETE:
+    if state > DELETE:
         return None
+    values = attributes_of(data, at, stop)
     return _made(SyncEntry, (message_id, state, data[end - 16 : end], None, data[dn_start:dn_stop], values))
 
 
 def _content(data: bytes, at: int, stop: int) -> int:
     """Where the content begins whose length is at `at`. IndexError unless it is what leads to `stop`, in short form."""
     start = at + 1 if data[at] < 129 else at + data[at] - 127
-    if data[at:start] != LENGTHS[stop - start]:
+    if start > stop or data[at:start] != LENGTHS[stop - start]:
         raise IndexError
     return start
 
@@ -241,23 +224,8 @@ def _entry(data: bytes, message_id: int, at: int, end: int, control: tuple[int, 
     state, entry_id, cookie = _state(data, *control)
     start, at = expect(data, at, end, OCTET_STRING)
     dn = data[start:at]
-    values: Values = {}
-    at, end = expect(data, at, end, SEQUENCE)
-    while at < end:
-        at = _attribute(data, at, end, values)
-    return SyncEntry(message_id, state, entry_id, cookie, dn, values)
-
-
-def _attribute(data: bytes, at: int, end: int, values: Values) -> int:
-    """Add the values of the attribute at `at`; where it ends."""
-    attribute, at = expect(data, at, end, SEQUENCE)
-    start, stop = expect(data, attribute, at, OCTET_STRING)
-    found = values.setdefault(data[start:stop].lower(), [])
-    value, stop = expect(data, stop, at, SET)
-    while value < stop:
-        start, value = expect(data, value, stop, OCTET_STRING)
-        found.append(data[start:value])
-    return at
+    start, stop = expect(data, at, end, SEQUENCE)
+    return SyncEntry(message_id, state, entry_id, cookie, dn, attributes_of(data, start, stop))
 
 
 def _control(data: bytes, at: int, end: int, kind: bytes) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """Users read from entries."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -262,6 +263,28 @@ def test_the_quick_way_says_what_the_ordinary_way_says_or_nothing(
         entry = made.read(dn.decode(), values)
         assert "\0".join(entry).encode() == plain[1]
         assert [name.encode() for name in made.names(values)] == [plain[0]]
+
+
+@given(
+    values=_VALUES,
+    lower_case=st.booleans(),
+    preferred=st.sampled_from(["", "replica"]),
+    login=st.sampled_from(["", "mail"]),
+    shard_form=st.sampled_from(["name", "address"]),
+)
+def test_a_plain_entry_is_read_as_every_other(
+    values: dict[bytes, list[bytes]], lower_case: bool, preferred: str, login: str, shard_form: str
+) -> None:
+    made = reader(lower_case=lower_case, preferred=preferred, login=login, shard_form=shard_form, aliases=("mail",))
+
+    def outcome(read: Callable[[str, dict[bytes, list[bytes]]], Entry]) -> Entry | tuple[type[Exception], str]:
+        try:
+            return read(DN, values)
+        except (NoRoute, Misconfigured) as refusal:
+            return type(refusal), refusal.reason
+
+    assert outcome(made.read) == outcome(made._read)
+    assert type(made.read(DN, {b"uid": [b"a"], b"mailhost": [b"s1"]})) is Entry
 
 
 def test_the_quick_way_is_there_for_what_nearly_all_entries_are() -> None:

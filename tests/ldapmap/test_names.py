@@ -1,7 +1,7 @@
 """Login names: one spelling for every user, and no doubtful character in it."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
@@ -134,6 +134,30 @@ def test_a_canonical_name_is_printable_and_composed_and_the_same_when_typed_agai
     assert unicodedata.is_normalized("NFC", name) or rules.lower_case  # lower-casing may decompose a few letters
     assert canonical(name, rules) in (name, unicodedata.normalize("NFC", name))
     assert [*steps(typed, rules)][-1][1] == name
+
+
+PLAINLY = st.text(st.sampled_from("abz09._-+@A \\\n"), max_size=12)
+RULES = st.builds(
+    NameRules,
+    lower_case=st.booleans(),
+    domain=st.sampled_from(["keep", "strip", "add"]),
+    default_domain=st.just("b.z"),
+    domains=st.sampled_from([(), ("a.b", "b.z")]),
+    nt_domains=st.sampled_from([(), ("a",)]),
+    detail_separator=st.sampled_from(["+", "", "-", ".", "a", "@", "ab"]),
+    max_length=st.sampled_from([1, 5, 255]),
+)
+
+
+@given(PLAINLY | st.from_regex(r"[a-z0-9._-]{1,8}(@[a-z0-9._-]{1,6})?", fullmatch=True), RULES)
+def test_a_name_that_is_left_alone_at_once_is_what_the_steps_make_of_it(typed: str, rules: NameRules) -> None:
+    def outcome(name: Callable[[], str]) -> tuple[str, str]:
+        try:
+            return "name", name()
+        except InvalidName as refusal:
+            return "refused", refusal.reason
+
+    assert outcome(lambda: canonical(typed, rules)) == outcome(lambda: [*steps(typed, rules)][-1][1])
 
 
 # --- names as they are compared ---

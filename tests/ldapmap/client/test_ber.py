@@ -8,6 +8,7 @@ from pyasn1.type import univ
 
 from ldapmap.client.ber import (
     INTEGER,
+    LENGTHS,
     OCTET_STRING,
     SEQUENCE,
     BerError,
@@ -42,6 +43,12 @@ def test_lengths_have_their_shortest_form() -> None:
     assert encode_length(127) == b"\x7f"
     assert encode_length(128) == b"\x81\x80"
     assert encode_length(256) == b"\x82\x01\x00"
+
+
+@given(st.integers(0, 2**32 - 1) | st.sampled_from([127, 128, 255, 256, 2047, 2048]))
+def test_the_length_octets_of_any_size_can_be_had_and_few_are_kept(size: int) -> None:
+    assert LENGTHS[size] == encode_length(size)
+    assert len(LENGTHS) == 2048
 
 
 @given(st.binary(max_size=40))

@@ -1,5 +1,6 @@
 """Messages: the same bytes out as ldap3's, the same values in, and only BerError for whatever else arrives."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,13 +10,26 @@ from ldap3.operation.search import raw_attributes_to_dict_fast
 from ldap3.utils.asn1 import decode_message_fast, ldap_result_to_dict_fast
 from ldap3.utils.conv import escape_bytes
 
-from ldapmap.client.ber import BerError, integer, octet_string, wrap
+from ldapmap.client.ber import (
+    INTEGER,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    BerError,
+    expect,
+    integer,
+    number,
+    octet_string,
+    text,
+    wrap,
+)
 from ldapmap.client.filters import parse_filter
 from ldapmap.client.messages import (
     BIND_RESPONSE,
     EXTENDED_RESPONSE,
     LARGEST_ID,
     SEARCH_DONE,
+    SEARCH_ENTRY,
     BaseProbe,
     FoundEntry,
     Other,
@@ -25,6 +39,7 @@ from ldapmap.client.messages import (
     SearchTemplate,
     abandon_request,
     bind_request,
+    decode,
     start_tls_request,
     unbind_request,
 )
@@ -87,6 +102,16 @@ def test_a_search_by_several_names_is_encoded_as_ldap3_does(message_id: int, val
     assert template.encode(message_id, value) == oracle.search_request(message_id, "dc=x", "one", condition, ["uid"], 2)
 
 
+USED = SearchTemplate("dc=x", "one", ["uid", "mail"], parse_filter("(status=active)"), ["uid"])
+
+
+@given(IDS, st.binary(max_size=300))
+def test_a_search_is_encoded_alike_however_often_there_was_one_before(message_id: int, value: bytes) -> None:
+    new = SearchTemplate("dc=x", "one", ["uid", "mail"], parse_filter("(status=active)"), ["uid"])
+    assert USED.encode(message_id, value) == USED.encode(message_id, value) == new.encode(message_id, value)
+    assert len(USED._pieces) <= 256
+
+
 def test_a_filter_that_every_entry_matches_is_left_out() -> None:
     bare = SearchTemplate("dc=x", "one", ["uid"], None, ["uid"])
     assert SearchTemplate("dc=x", "one", ["uid"], parse_filter("(objectClass=*)"), ["uid"]).encode(
@@ -141,6 +166,70 @@ def test_an_entry_is_read_as_ldap3_reads_it(message_id: int, dn: str, attributes
 
 def test_an_attribute_without_values_is_one() -> None:
     assert read(oracle.search_entry(1, "dc=x", {"UID": []})) == FoundEntry(1, "dc=x", {b"uid": []})
+
+
+def read_in_steps(data: bytes) -> FoundEntry:
+    """An entry as the grammar tells it, one element after the other."""
+    start, end = expect(data, 0, len(data), SEQUENCE)
+    start, at = expect(data, start, end, INTEGER)
+    message_id = number(data, start, at)
+    start, end = expect(data, at, end, SEARCH_ENTRY)
+    start, at = expect(data, start, end, OCTET_STRING)
+    dn, values = text(data, start, at), dict[bytes, list[bytes]]()
+    at, end = expect(data, at, end, SEQUENCE)
+    while at < end:
+        start, at = expect(data, at, end, SEQUENCE)
+        name, stop = expect(data, start, at, OCTET_STRING)
+        found = values.setdefault(data[name:stop].lower(), [])
+        value, stop = expect(data, stop, at, SET)
+        while value < stop:
+            start, value = expect(data, value, stop, OCTET_STRING)
+            found.append(data[start:value])
+    return FoundEntry(message_id, dn, values)
+
+
+@st.composite
+def elements(draw: st.DrawFn, tag: int, content: st.SearchStrategy[bytes]) -> bytes:
+    """An element whose length is short, or longer than it need be, or wrong."""
+    inside, head = draw(content), bytes((tag,))
+    size = len(inside)
+    stretched = [b"\x81" + bytes((size & 255,)), b"\x84" + size.to_bytes(4, "big"), bytes((size + 1 & 127,))]
+    return draw(st.sampled_from([wrap(head, inside)] * 9 + [head + length + inside for length in stretched]))
+
+
+def several(*parts: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    return st.tuples(*parts).map(b"".join)
+
+
+VALUE = elements(OCTET_STRING, st.sampled_from([b"", b"s1", b"x" * 120, b"x" * 130]))
+ATTRIBUTE = elements(
+    SEQUENCE,
+    several(
+        elements(OCTET_STRING, st.sampled_from([b"uid", b"UID", b"mailHost", b""])),
+        elements(SET, st.sampled_from([1, 1, 1, 0, 2]).flatmap(lambda count: several(*[VALUE] * count))),
+        st.sampled_from([b"", b"", b"", b"\x04"]),
+    ),
+)
+ENTRY = elements(
+    SEARCH_ENTRY,
+    several(
+        elements(OCTET_STRING, st.sampled_from([b"uid=a,dc=x", b"", "é".encode(), b"\xff"])),
+        elements(SEQUENCE, st.integers(0, 3).flatmap(lambda count: several(*[ATTRIBUTE] * count))),
+        st.sampled_from([b"", b"", b"\x04\x00"]),
+    ),
+)
+
+
+@given(several(st.sampled_from([b"\x02\x01\x05", b"\x02\x03\x01\x00\x05"]), ENTRY), st.binary(max_size=3))
+def test_an_entry_is_read_at_once_as_it_is_read_in_steps(message: bytes, behind: bytes) -> None:
+    def outcome(reader: Callable[[bytes], Response]) -> Response | str:
+        try:
+            return reader(wrap(b"\x30", message))
+        except BerError as error:
+            return str(error)
+
+    assert outcome(read) == outcome(read_in_steps)
+    assert outcome(lambda data: decode(data + behind, len(data) - len(message), len(data))) == outcome(read_in_steps)
 
 
 KINDS = {"bindResponse": BIND_RESPONSE, "searchResDone": SEARCH_DONE, "extendedResp": EXTENDED_RESPONSE}
