@@ -7,6 +7,7 @@ from director.console import Console
 from director.core import Core
 from director.decision import Decision, decide
 from director.desk import Desk
+from director.door import LINGER
 from director.entries import EntryFault, ShardEntries
 from director.errors import (
     DirectorError,
@@ -51,6 +52,7 @@ __all__ = [
     "GRANTS",
     "KICKS",
     "LIMITS",
+    "LINGER",
     "MEMORY",
     "MOVE_OUTCOMES",
     "MOVE_STEPS",

@@ -6,15 +6,16 @@ A user is settled when nothing is left to be done but by others: the store, a wo
 import logging
 from collections import Counter
 from heapq import heappop, heappush
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from director.actions import AskDrained, Read, Swap
+from director.door import Door, NearStore
 from director.fleet import Fleet
 from director.guard import Guard
 from director.mover import Mover
 from director.nodes import Nodes
 from director.outbox import Outbox
-from director.record import Record, claim, decode, drop
+from director.record import Record, decode
 from director.roster import Key, Lease, Roster, User, Waiter
 from director.settings import DirectorSettings
 from director.settling import Settling
@@ -31,20 +32,6 @@ class Counts(NamedTuple):
     assigns: Counter[str]
     kicks: Counter[str]
     refusals: Counter[str]
-
-
-class NearStore(Protocol):
-    """A store in this process, which answers at once."""
-
-    def swap_now(
-        self, user: str, expected: bytes | None, new: bytes | None, ttl: float | None
-    ) -> bytes | Swapped | None:
-        """See Store.swap."""
-        ...
-
-    def read_now(self, user: str) -> bytes | None:
-        """See Store.read."""
-        ...
 
 
 class Books:
@@ -78,6 +65,9 @@ class Books:
         self._workers = workers
         self._out = outbox
         self._alarms: list[tuple[float, str]] = []
+        self.door: Final = Door(
+            life, settings, self, roster, fleet, nodes, workers, mover, outbox, near=near, stay=self._stay
+        )
         self._settling = Settling(
             life,
             fleet,
@@ -93,15 +83,16 @@ class Books:
     def settle(self, user: User) -> None:
         """Do what is next for a user, until that is nothing, or the store's to do.
 
-        Until all workers have said what they have, nothing is: sessions may be missing.
+        Until all workers have said what they have, nothing is: sessions may be missing. Nobody is thought about and
+        lingers on.
         """
+        if user.lingers_until:
+            self._roster.stay(user)
         if not self._workers.are_open:
             return
         while not user.asking:
-            if not user.known and not self._find_out(user):
+            if not self._has_found_out(user):
                 return
-            if user.rerouted:
-                self._mover.reroute(user)
             if user.order == "flush":
                 self._flush(user)
                 continue
@@ -117,46 +108,6 @@ class Books:
                 return
         if not user.asking:
             self._settled(user)
-
-    # Short cuts for nearly all sessions. They say whether they could be taken; `settle` would come to the same.
-
-    def join(self, user: User, key: Key, message: Assign) -> bool:
-        """Grant a session what its user has on this node already."""
-        record = user.record
-        if record is None or message.failed or not self._is_plain(user, record) or not record.held_by(self._life):
-            return False
-        self._give(user, record, key, message.address, message.protocol, message.session, message.began)
-        return True
-
-    def enter(self, user: User, failed: str) -> bool:
-        """Claim for the first session of a user, who waits, what is known of the user."""
-        record = user.record
-        if record is None or failed or user.leases or len(user.waiters) > 1 or not self._is_plain(user, record):
-            return False
-        if not self._fleet.is_in(record.backend, record.shard):
-            return False
-        if not self._swap(user, claim(record, self._life, "", "").record):
-            self.settle(user)
-        return True
-
-    def leave(self, user: User) -> bool:
-        """Give a user up whose last session has ended."""
-        record = user.record
-        if record is None or user.waiters or not self._is_plain(user, record) or not record.held_by(self._life):
-            return False
-        if not self._swap(user, drop(record, self._life)):
-            self.settle(user)
-        return True
-
-    def _is_plain(self, user: User, record: Record) -> bool:
-        """Whether the record is what it should be, as far as the user's shard, the backend and other nodes say."""
-        if record.target or user.asking or not user.known or user.split or user.order or user.rerouted:
-            return False
-        if self._nodes.away_since is not None or not self._workers.are_open or user.shard != record.shard:
-            return False
-        if any(hold.node in self._nodes for hold in record.holds):
-            return False
-        return self._fleet.grants(record.backend)
 
     # What happens besides.
 
@@ -206,10 +157,8 @@ class Books:
 
     def grant(self, user: User, waiter: Waiter) -> None:
         """See Hands."""
-        record = user.record
-        assert record is not None  # noqa: S101  (nobody is granted what is not written)
         self._roster.remove(user, waiter.key)
-        self._give(user, record, waiter.key, waiter.address, waiter.protocol, waiter.session, waiter.began)
+        self.give(user, waiter.key, waiter)
 
     def refuse(self, user: User, waiter: Waiter, reason: Reason, text: str) -> None:
         """See Hands."""
@@ -242,21 +191,38 @@ class Books:
         user.asking_drained = True
         self._out.do(AskDrained(user.name, backend))
 
-    # How a user is settled.
-
-    def _give(
-        self, user: User, record: Record, key: Key, address: str, protocol: str, session: str, began: float
-    ) -> None:
-        """Grant a session a lease on the record's backend."""
+    def give(self, user: User, key: Key, session: Assign | Waiter) -> None:
+        """Grant a session a lease on the backend of the user's record."""
+        record = user.record
+        assert record is not None  # noqa: S101  (nobody is granted what is not written)
         backend, shard, epoch = record.backend, record.shard, record.epoch
-        lease = Lease(key, user.name, backend, shard, epoch, address, protocol, session, began)
+        lease = Lease(
+            key,
+            user.name,
+            backend,
+            shard,
+            epoch,
+            session.address,
+            session.protocol,
+            session.session,
+            session.began,
+        )
         lease.granted = self._out.now
         self._roster.add(user, lease)
         self.counts.assigns[user.why] += 1
         self._out.send(key[0], Grant(key[1], backend, shard, user.why, epoch))
         user.why = "sticky"
 
-    def _find_out(self, user: User) -> bool:
+    # How a user is settled.
+
+    def _has_found_out(self, user: User) -> bool:
+        if not user.known and not self.find_out(user):
+            return False
+        if user.rerouted:
+            self._mover.reroute(user)
+        return True
+
+    def find_out(self, user: User) -> bool:
         """Learn what the store has for a user; return False while it is being asked. If it is away, then nothing."""
         if self._nodes.away_since is not None:
             user.known = True
@@ -293,7 +259,9 @@ class Books:
 
     def _flush(self, user: User) -> None:
         user.order = user.taken = ""
-        if user.record is not None and not user.record.holds and not user.leases and self._nodes.away_since is None:
+        if user.record is None or user.leases or self._nodes.away_since is not None:
+            return
+        if user.record.holders <= {self._life}:
             self._swap(user, None)
 
     def _written(self, user: User, record: Record | None, raw: bytes | None) -> None:
@@ -349,7 +317,7 @@ class Books:
             return False
         if user.waiters:
             record = user.record
-            if record is None or not self._is_plain(user, record) or not record.held_by(self._life):
+            if record is None or not self.door.is_plain(user, record) or not record.held_by(self._life):
                 return False
             for waiter in [waiter for waiter in user.waiters.values() if not waiter.failed]:
                 self.grant(user, waiter)

@@ -22,7 +22,8 @@ from director.actions import (
     SetAdmin,
     Vote,
 )
-from director.books import Books, NearStore
+from director.books import Books
+from director.door import NearStore
 from director.fleet import Fleet, Turns
 from director.guard import MARK, Guard
 from director.hints import Admin, Changed, KickAll, Voted, encode
@@ -306,11 +307,6 @@ class Core:
             self.books.settle(known)
         return self._take()
 
-    def routes_lost(self, now: float) -> Sequence[Action]:
-        """Routes may have changed unseen: whoever has sessions here is to be looked up, and told by `route_changed`."""
-        self._out.now = now
-        return self._take()
-
     def shards_changed(self, shards: Shards, now: float) -> Sequence[Action]:
         """There are other shards, or other backends in them."""
         self._out.now = now
@@ -337,9 +333,16 @@ class Core:
                 self._release(key)
             self.roster.where.pop(worker, None)
         self.books.wake()
+        self.books.door.part_with_the_late()
         self._turn(self.fleet.tick(now))
         self._out.actions.extend(self.guard.tick(now))
         self.mover.tick()
+        return self._take()
+
+    def ending(self, now: float) -> Sequence[Action]:
+        """This life comes to its end: what it holds for nobody is given up."""
+        self._out.now = now
+        self.books.door.end_lingering()
         return self._take()
 
     # Orders of operators.
@@ -383,7 +386,11 @@ class Core:
             known.order = known.order or "flush"
             self.books.settle(known)
         else:
-            self.mover.survey(_FLUSH, dry=False)
+            survey = self.mover.survey(_FLUSH, dry=False)
+            for lingering in list(self.roster.lingering.values()):
+                lingering.order = "flush"
+                survey.users += 1
+                self.books.settle(lingering)
             self._out.do(Scan(_FLUSH, ""))
         return self._take()
 
@@ -409,7 +416,7 @@ class Core:
         if shard is None:
             self._deny(key, "no_shard", f"no shard is called {message.shard!r}")
             return
-        if len(self.roster.users) >= self.settings.max_assignments and message.user not in self.roster.users:
+        if self.roster.present >= self.settings.max_assignments and not self.roster.has(message.user):
             self._deny(key, "full", "too many users are connected (max_assignments)")
             return
         verdict, actions = self.guard.began(message.user, message.address, self._out.now)
@@ -419,13 +426,13 @@ class Core:
             return
         user = self.roster.arriving(message.user, known=self._near is None)
         user.shard, user.preferred, user.routed = shard.name, message.preferred, True
-        if user.leases and self.books.join(user, key, message):
+        if self.books.door.join(user, key, message):
             return
         now = self._out.now
         self.roster.wait(
             user, Waiter(key, message.address, message.protocol, message.session, now, message.failed, message.began)
         )
-        if not self.books.enter(user, message.failed):
+        if not self.books.door.enter(user, message.failed):
             self.books.settle(user)
 
     def _deny(self, key: Key, reason: Reason, text: str, wait: float = 0.0) -> None:
@@ -441,7 +448,7 @@ class Core:
         address = lease.address if lease is not None else waiter.address if waiter is not None else ""
         self._out.actions.extend(self.guard.ended(user.name, address, self._out.now))
         if not user.leases:
-            if not self.books.leave(user):
+            if not self.books.door.leave(user):
                 self.books.settle(user)
         elif user.split or (user.record is not None and user.record.target):
             self.books.settle(user)
@@ -546,6 +553,8 @@ class Core:
             self._out.do(Probe(backend))
         for turn in turns.turns:
             self._turned(turn.backend, turn.was, turn.standing)
+        for name in turns.admin:
+            self.books.door.part_with_all(name)
         if turns.turns:
             for user in list(self.roster.waiting.values()):
                 self.books.settle(user)
@@ -556,6 +565,7 @@ class Core:
             level, f"backend {backend} is {standing} (was {was}) {self.fleet.unusable_reason(backend)}".rstrip()
         )
         self.mover.arrange()
+        self.books.door.part_with_all(backend)
         if standing == "out":
             self.ejections[backend] += 1
         if "out" in (was, standing):  # others may have moved its users meanwhile, so they are looked up in any case

@@ -156,7 +156,7 @@ class Desk:
                 {"name": name, "age": age, "living": name in core.nodes.living}
                 for name, age in sorted(core.nodes.ages.items())
             ],
-            "users": len(core.roster.users),
+            "users": core.roster.present,
             "sessions": core.roster.sessions.total(),
             "unsure": len(core.roster.unsure),
             "users_on_two_backends": len(core.roster.split),
@@ -208,12 +208,17 @@ class Desk:
             return {"pending": "flush"}, self._core.flush("", now)
         record, actions = _record(value), list(self._core.guard.forgive(user))
         forgiven = {"forgiven": 1} if actions else {}
-        if record is None or record.holds:
+        if record is None or self._is_held(user, record):
             why = "has no assignment" if record is None else "has sessions; kick or move the user"
             if actions:
                 return {"flushed": 0, **forgiven}, actions
             raise Refused(f"{user} {why}")
         return {"flushed": 1, **forgiven}, (*actions, *self._core.flush(user, now))
+
+    def _is_held(self, user: str, record: Record) -> bool:
+        """Whether there are sessions of the user; the hold that this node keeps for a while it can give up."""
+        known = self._core.roster.users.get(user)
+        return bool(record.holders - {self._core.life}) or (known is not None and bool(known.leases))
 
     def _abort(self, question: Question, now: float, _value: bytes | None) -> tuple[Answer, Sequence[Action]]:
         job = _text(question, "job")
@@ -335,7 +340,7 @@ def _story(answer: Mapping[str, Any]) -> Iterator[str]:
             yield f"A move to {record['target']} is under way: new logins wait until the sessions have ended."
         if record["holds"]:
             nodes = Counter(node.partition("/")[0] for node in record["holds"])
-            yield f"Sessions on {', '.join(nodes)} hold the user there."
+            yield f"Sessions on {', '.join(nodes)} hold the user there, or did so until some seconds ago."
         else:
             yield "No session holds the user there; the assignment ends by itself."
     choice, failed = answer["choice"], answer["if_failed"]

@@ -15,9 +15,11 @@ class Nodes:
     def __init__(self, me: str, timeout: float, now: float) -> None:
         self._me = me
         self._timeout = timeout
-        self._now = now
+        self._now = self._counted_since = now
         self._dead = frozenset[str]()
         self._missing: dict[str, float] = {}
+        self._vanished: dict[str, float] = {}
+        """Since when lives that were known are not in the table any more, which has been emptied."""
         self.living = frozenset({me})
         self.away_since: float | None = None
         """When the store went away, through which we hear of the others; None while it is there."""
@@ -30,6 +32,15 @@ class Nodes:
             return True
         return self._now - self._missing.setdefault(life, self._now) >= self._timeout
 
+    def is_known(self, life: str) -> bool:
+        """Whether the store has told of it, so that its votes have been counted."""
+        return life == self._me or life in self.ages
+
+    def count_us(self, now: float) -> bool:
+        """Whether the others know this node and cannot have taken it for dead: the store has had its word lately, and
+        for as long as it takes everybody to look."""
+        return now - self._now < self._timeout / 2 <= now - self._counted_since
+
     @property
     def is_first(self) -> bool:
         """Whether this node is the one that clears up after the dead."""
@@ -37,10 +48,16 @@ class Nodes:
 
     def look(self, nodes: Iterable[Node], emptied: bool, now: float) -> list[str]:
         """Take the table of nodes; return those that have died since the last one."""
-        self._now = now
+        if now - self._now >= self._timeout / 2:
+            self._counted_since = now
+        self._now, before = now, self.ages
         self.ages = {node.name: node.age for node in nodes}
+        if emptied:
+            self._vanished |= dict.fromkeys(before, now)
+        self._vanished = {life: since for life, since in self._vanished.items() if life not in self.ages}
         self.living = frozenset(name for name, age in self.ages.items() if age < self._timeout) | {self._me}
-        dead = frozenset(self.ages) - self.living
+        gone = (life for life, since in self._vanished.items() if now - since >= self._timeout)
+        dead = (frozenset(self.ages) | frozenset(gone)) - self.living
         fresh = sorted(dead - self._dead)
         self._dead = dead
         for life in [life for life in self._missing if emptied or life in self.ages]:

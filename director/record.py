@@ -68,12 +68,19 @@ class Record(NamedTuple):
 
     def held_by(self, node: str) -> bool:
         """Whether the node has leases on the present backend, or had when it last said so."""
-        return Hold(node, self.epoch) in self.holds
+        return (node, self.epoch) in self.holds
 
     @property
     def holders(self) -> frozenset[str]:
         """The nodes with leases of any epoch."""
         return frozenset(hold.node for hold in self.holds)
+
+
+class Stored(NamedTuple):
+    """A record and its stored form."""
+
+    record: Record
+    raw: bytes
 
 
 Verdict: TypeAlias = Literal["new", "joined", "moving"]
@@ -125,6 +132,26 @@ def drop(record: Record, node: str) -> Record:
     return without(record, (node,))
 
 
+def enter(record: Record, raw: bytes, node: str) -> Stored:
+    """What `claim` makes of a record without a target that the node has no hold in, of any epoch; what is stored of it
+    grows by one hold. Raises ValueError if that is too much."""
+    backend, shard, epoch, target, holds, target_shard, pinned = record
+    stored = raw + _hold(node, epoch)
+    if len(stored) > MAX_BYTES:
+        raise ValueError("there are too many holds")
+    return Stored(Record(backend, shard, epoch, target, (*holds, Hold(node, epoch)), target_shard, pinned), stored)
+
+
+def leave(record: Record, raw: bytes, node: str) -> Stored:
+    """What `drop` makes of a record without a target that the node holds; nearly always its hold is the last."""
+    backend, shard, epoch, target, holds, target_shard, pinned = record
+    if holds[-1] == (node, epoch):
+        rest = raw[: -len(_hold(node, epoch))]
+        return Stored(Record(backend, shard, epoch, target, holds[:-1], target_shard, pinned), rest)
+    dropped = drop(record, node)
+    return Stored(dropped, dropped.encode())
+
+
 def without(record: Record, dead: Container[str]) -> Record:
     """Give up the holds of nodes that are dead, and finish the move if none is left."""
     return finish_move(record._replace(holds=tuple(hold for hold in record.holds if hold.node not in dead)))
@@ -170,6 +197,10 @@ def fail_over(record: Record, backend: str) -> Record:
         return record
     shard = record.target_shard if backend == record.target else record.shard
     return Record(backend, shard, record.epoch + 1, holds=record.holds)
+
+
+def _hold(node: str, epoch: int) -> bytes:
+    return f"\0{node}\0{epoch}".encode()
 
 
 def _epoch(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from director.record import Record
@@ -11,6 +12,9 @@ Key: TypeAlias = tuple[str, int]
 
 _REMEMBERED: Final = 20_000
 """Users who come again as often as telephones do are spared a question to the store; about 400 bytes each."""
+
+MOST_LINGERING: Final = 20_000
+"""Users who have left and whose hold is kept for a moment; about 1 KB each. Whom there is no room for goes at once."""
 
 Kicked: TypeAlias = Literal["", "quietly", "now"]
 """How a session has been told to end."""
@@ -80,6 +84,7 @@ class User:
     `record` is what the store has for the user, `raw` its stored form; `known` says whether we have reason to believe
     so. `asking` while an answer of the store is awaited; `wanted` is then what it was asked to write, `asked` the
     stored form of that.
+    `lingers_until`: all sessions have ended, and the node's hold is kept until then (s) in case another begins; 0: not.
     `shard` and `preferred` are what the directory said last, if it was asked (`routed`); else `shard` is what the
     sessions or the record say.
     """
@@ -92,6 +97,7 @@ class User:
         "due",
         "known",
         "leases",
+        "lingers_until",
         "looking",
         "name",
         "order",
@@ -131,6 +137,7 @@ class User:
         """The backend is down, and the sessions there are to be closed now."""
         self.looking = 0.0
         """When to look at the record again, which others will change; 0: there is no need."""
+        self.lingers_until = 0.0
         self.drained = self.asking_drained = False
         self.unsure = False
         """The record has been changed without the store."""
@@ -158,12 +165,23 @@ class Roster:
         """The user of each lease and each waiter, by worker and number."""
         self.waiting: dict[str, User] = {}
         """Users with waiters."""
+        self.lingering: dict[str, User] = {}
+        """Users who linger, the first to leave first."""
         self.recent: OrderedDict[str, tuple[bytes, Record]] = OrderedDict()
         """What the store has of users who have left, the last `_REMEMBERED`, the first to leave first."""
         self.split: set[str] = set()
         """Users with sessions on two backends."""
         self.unsure: set[str] = set()
         """Users whose record was changed without the store."""
+
+    @property
+    def present(self) -> int:
+        """How many users there are, without those who have left and linger."""
+        return len(self.users) - len(self.lingering)
+
+    def has(self, name: str) -> bool:
+        """Whether the user is there, and does not only linger."""
+        return name in self.users and name not in self.lingering
 
     def user(self, name: str, *, known: bool) -> User:
         """Return the user, who is new if nobody has asked for them; `known`: a new one has nothing in the store."""
@@ -190,8 +208,28 @@ class Roster:
             if len(self.recent) > _REMEMBERED:
                 self.recent.popitem(last=False)
 
+    def linger(self, user: User, until: float) -> bool:
+        """Keep a user whose sessions have ended until then; return False if there is no room."""
+        if len(self.lingering) >= MOST_LINGERING:
+            return False
+        user.lingers_until = until
+        self.lingering[user.name] = user
+        return True
+
+    def stay(self, user: User) -> None:
+        """A user lingers no more."""
+        user.lingers_until = 0.0
+        self.lingering.pop(user.name, None)
+
+    def lingered(self, now: float, most: int) -> list[User]:
+        """Return who has lingered long enough, not more than so many."""
+        first = islice(self.lingering.values(), most)
+        return list(takewhile(lambda user: user.lingers_until <= now, first))
+
     def add(self, user: User, lease: Lease) -> None:
         """Take note of a lease."""
+        if user.lingers_until:
+            self.stay(user)
         user.leases[lease.key] = lease
         self.where.setdefault(lease.key[0], {})[lease.key[1]] = user
         self.at.setdefault(lease.backend, {})[user.name] = user
@@ -211,6 +249,8 @@ class Roster:
 
     def wait(self, user: User, waiter: Waiter) -> None:
         """Take note of a waiter."""
+        if user.lingers_until:
+            self.stay(user)
         user.waiters[waiter.key] = waiter
         self.waiting[user.name] = user
         self.where.setdefault(waiter.key[0], {})[waiter.key[1]] = user
@@ -231,6 +271,7 @@ class Roster:
     def forget(self, user: User) -> None:
         """Take a user out who is idle."""
         self.users.pop(user.name, None)
+        self.lingering.pop(user.name, None)
         self.split.discard(user.name)
         self.unsure.discard(user.name)
 

@@ -154,6 +154,8 @@ class Service:
         self._links: dict[str, Link] = {}
         self._strangers: set[Link] = set()
         self._dirty: list[Link] = []
+        self._hearing = False
+        """Workers are being heard, and what is said to them meanwhile goes out when that is over."""
         self._queue: deque[Action] = deque()
         self._performing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -202,6 +204,7 @@ class Service:
         for link in (*self._links.values(), *self._strangers):
             link.close()
         await _ended(self._loops)
+        self._tell(self._core.ending)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         await _ended(self._tasks)
@@ -260,7 +263,6 @@ class Service:
 
     def routes_lost(self) -> None:
         """Routes may have changed without our knowledge."""
-        self._tell(self._core.routes_lost)
         self._begin(self._look_up_routes())
 
     # --- what links say ---
@@ -277,6 +279,14 @@ class Service:
 
     def heard(self, link: Link, messages: list[FromWorker]) -> None:
         """See Ear."""
+        self._hearing = True
+        try:
+            self._hear_worker(link, messages)
+        finally:
+            self._hearing = False
+        self._flush()
+
+    def _hear_worker(self, link: Link, messages: list[FromWorker]) -> None:
         self._now = now = self._clock()
         announced: list[Announce] = []
         said, worker = self._core.said, link.worker
@@ -366,7 +376,7 @@ class Service:
     def _say(self, link: Link, message: ToWorker) -> None:
         """Together with everything else that is said to this worker in this turn."""
         if not link.unsent:
-            if not self._dirty:
+            if not self._dirty and not self._hearing:
                 self._loop.call_soon(self._flush)
             self._dirty.append(link)
         link.unsent.append(message)

@@ -5,7 +5,7 @@ should be; the caller writes that, and asks again until nothing is left to be do
 here, and is one of the transitions of `director/record.py`.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from director.choice import Why
@@ -61,14 +61,23 @@ class Hands(Protocol):
         """Where this node is moving the user."""
 
 
+class Lives(Protocol):
+    """Which lives of nodes there are; what it contains are those whose holds do not count."""
+
+    def __contains__(self, life: object) -> bool: ...
+
+    def is_known(self, life: str) -> bool:
+        """Whether anything has been heard of it, so that its vote has been counted."""
+
+
 class Settling:
-    """Decides for the users of a node, whose life is `life`; `dead` says of which lives the holds do not count."""
+    """Decides for the users of a node, whose life is `life`."""
 
     def __init__(
         self,
         life: str,
         fleet: Fleet,
-        dead: Container[str],
+        lives: Lives,
         hands: Hands,
         *,
         assign_wait: float,
@@ -77,7 +86,7 @@ class Settling:
     ) -> None:
         self._life = life
         self._fleet = fleet
-        self._dead = dead
+        self._lives = lives
         self._hands = hands
         self._assign_wait = assign_wait
         self._poll = poll
@@ -88,8 +97,8 @@ class Settling:
         record = user.record
         if record is None:
             return self._first(user, now)
-        if any(hold.node in self._dead for hold in record.holds):
-            record = without(record, self._dead)
+        if any(hold.node in self._lives for hold in record.holds):
+            record = without(record, self._lives)
         return self._moving(user, record, now) if record.target else self._placed(user, record, now)
 
     def place(self, user: User, shard: Shard, now: float) -> Placed | None:
@@ -132,7 +141,7 @@ class Settling:
         order, user.order = user.order, ""
         if not record.holds:
             return finish_move(record)
-        down = self._fleet.standing(record.backend) == "out"
+        down = self._is_lost(record)
         if order == "undo" or not self._fleet.keeps(record.target):
             return fail_over(abort_move(record), self._partner(user, record, now)) if down else abort_move(record)
         if order == "hold" and (target := self._hands.target(user)) is not None and target.backend != record.target:
@@ -171,7 +180,11 @@ class Settling:
             target = self._hands.target(user) if order == "hold" else None
             new = target is not None and (target.backend != record.backend or target.pinned)
             if target is not None and new and self._fleet.keeps(target.backend):
-                return self._claimed(user, begin_move(record, target.backend, target.shard, pinned=target.pinned))
+                moved = begin_move(record, target.backend, target.shard, pinned=target.pinned)
+                if moved != record:
+                    return self._claimed(user, moved)
+        if self._is_disputed(record):
+            return self._undecided(user, record, f"the nodes have not agreed yet on {record.backend}", now)
         elsewhere = self._elsewhere(user, record, now)
         if elsewhere is not None:
             return self._claimed(user, elsewhere)
@@ -193,14 +206,14 @@ class Settling:
         placed = None if home is None else self.place(user, home, now)
         if placed is None or placed.backend.name == record.backend:
             return None
-        if self._fleet.standing(record.backend) == "out":
+        if self._is_lost(record):
             user.why = placed.why
             return fail_over(record, placed.backend.name)
         return self._begin(user, record, placed)
 
     def _begin(self, user: User, record: Record, placed: Placed) -> Record:
         user.why = placed.why
-        if self._fleet.standing(record.backend) == "out":  # what is left there is dead: there is nothing to wait for
+        if self._is_lost(record):  # what is left there is dead: there is nothing to wait for
             return fail_over(begin_move(record, placed.backend.name, placed.shard.name), placed.backend.name)
         return begin_move(record, placed.backend.name, placed.shard.name)
 
@@ -239,10 +252,7 @@ class Settling:
     def _answered(self, user: User, record: Record, now: float) -> Record:
         backend = record.backend
         if not self._fleet.grants(backend):
-            text = f"{backend} cannot be reached from this node"
-            if self._wait_until(user, "unreachable", text, AGREE, now):
-                self._hands.look_again(user, now + self._poll)
-            return self._let_go(user, record)
+            return self._undecided(user, record, f"{backend} cannot be reached from this node", now)
         ready = self._ready(user, backend)
         if not ready:
             return self._let_go(user, record)
@@ -251,6 +261,24 @@ class Settling:
         for waiter in ready:
             self._hands.grant(user, waiter)
         return record
+
+    def _undecided(self, user: User, record: Record, text: str, now: float) -> Record:
+        """Let those who wait do so for as long as the nodes may need to agree."""
+        if self._wait_until(user, "unreachable", text, AGREE, now):
+            self._hands.look_again(user, now + self._poll)
+        return self._let_go(user, record)
+
+    def _is_disputed(self, record: Record) -> bool:
+        """Whether the record's backend is out for this node, but a node that uses it has had no vote on it yet.
+
+        That one has started after this node last looked, and what it sees there is not known.
+        """
+        out = self._fleet.standing(record.backend) == "out"
+        return out and not all(self._lives.is_known(hold.node) for hold in record.holds)
+
+    def _is_lost(self, record: Record) -> bool:
+        """Whether the record's backend is out for all who use it: there is nothing to wait for."""
+        return self._fleet.standing(record.backend) == "out" and not self._is_disputed(record)
 
     def _ready(self, user: User, backend: str) -> list[Waiter]:
         """Those who may have the backend: who has just failed there waits until a probe has told why."""

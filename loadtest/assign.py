@@ -1,7 +1,8 @@
 """What it costs to say where a user goes: `python -m loadtest.assign`.
 
 A worker's client of the director in this process, the director of a node in another, the socket between them as in
-production; in memory, and with a Redis of its own on loopback. CPU time of both processes is told apart. Needs no root.
+production; in memory, and with a Redis of its own on loopback. CPU time of both processes is told apart, and of the
+beginning of a session and its end. Needs no root.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from ctypes import c_double
+from multiprocessing.sharedctypes import RawValue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +31,7 @@ from typing import NamedTuple
 import uvloop
 
 from director import (
+    LINGER,
     MEMORY,
     Backend,
     BackendSettings,
@@ -38,21 +42,22 @@ from director import (
     Service,
     Shards,
     ShardSettings,
+    near_store,
     open_store,
 )
 from loadtest.figures import Figure, table, this_machine
 from loadtest.usage import cpu_seconds, pss_kib
 
-USERS = 20_000
-"""Users who come again and again."""
-
 MANY = 64
-"""Visits under way at once in a busy worker."""
+"""Sessions that begin or end at once in a busy worker."""
 
 SHARD = "s1"
 
 PATIENCE = 60.0
 """Seconds that anything may take to start, and a lease to come."""
+
+_AT_REST = 0.1
+"""Seconds between two looks at a director that may still have something to do."""
 
 _MEBIBYTE = 1 << 20
 _LIFE = "measured/00000000"
@@ -70,10 +75,17 @@ _SHARDS = Shards(
 
 
 class Cost(NamedTuple):
-    """CPU seconds of one assign with its release, in each process."""
+    """CPU seconds of one session, in each process."""
 
     worker: float
     director: float
+
+
+class Costs(NamedTuple):
+    """What the beginning of a session costs, and its end."""
+
+    assign: Cost
+    release: Cost
 
 
 class DirectorProcess:
@@ -82,10 +94,11 @@ class DirectorProcess:
     def __init__(self, store: str = MEMORY) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vestibule-bench-"))
         self.path = str(self._home / "director.sock")
-        settings = DirectorSettings(store=store, max_assignments=10_000_000)
+        settings = DirectorSettings(store=store, max_assignments=10_000_000, heartbeat=0.2, node_timeout=20.0)
         forked = multiprocessing.get_context("fork")  # as the supervisor makes it
         self._ready = forked.Event()
-        arguments = (settings, self.path, self._home / "backends.json", self._ready)
+        self._ahead = RawValue("d", 0.0)
+        arguments = (settings, self.path, self._home / "backends.json", self._ready, self._ahead)
         self._process = forked.Process(target=_live, args=arguments)
 
     def __enter__(self) -> DirectorProcess:
@@ -111,20 +124,32 @@ class DirectorProcess:
         assert self._process.pid is not None  # noqa: S101 (a mistake in our own code)
         return self._process.pid
 
+    def forget(self) -> None:
+        """Time passes for the director, in which nobody has come back: it holds no user for whom there is no session.
 
-def _live(settings: DirectorSettings, path: str, state_file: Path, ready: Event) -> None:
+        Returns when it is at rest again."""
+        self._ahead.value += LINGER + 1
+        spent, before = cpu_seconds(self.pid), -1.0
+        while spent - before > _AT_REST / 50:
+            time.sleep(2 * _AT_REST)
+            spent, before = cpu_seconds(self.pid), spent
+
+
+def _live(settings: DirectorSettings, path: str, state_file: Path, ready: Event, ahead: c_double) -> None:
     gc.freeze()  # as in production
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_direct(settings, path, state_file, ready))
+        runner.run(_direct(settings, path, state_file, ready, lambda: time.monotonic() + ahead.value))
     os._exit(0)
 
 
-async def _direct(settings: DirectorSettings, path: str, state_file: Path, ready: Event) -> None:
+async def _direct(
+    settings: DirectorSettings, path: str, state_file: Path, ready: Event, clock: Callable[[], float]
+) -> None:
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
-    core = Core(_LIFE, settings, _SHARDS, workers=1, now=time.monotonic())
     store = open_store(settings, state_file)
-    service = Service(core, store, time.monotonic, life=_LIFE, settings=settings, shards=_SHARDS, probe=_is_well)
+    core = Core(_LIFE, settings, _SHARDS, workers=1, now=clock(), near=near_store(store))
+    service = Service(core, store, clock, life=_LIFE, settings=settings, shards=_SHARDS, probe=_is_well)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
@@ -162,32 +187,51 @@ class Worker:
 
     def stay(self, users: Iterable[str]) -> None:
         """Give each of the users a session that stays."""
-        self._runner.run(_arrivals(self._client, users))
+        self._runner.run(_arrivals(self._client, users, MANY))
 
-    def cost(self, users: Sequence[str], at_once: int) -> Cost:
-        """The mean over one visit of each user, so many of them under way at once."""
+    def cost(self, users: Sequence[str], at_once: int, *, forget: bool = False) -> Costs:
+        """The mean over one session of each user: so many of them begin at once, and end at once when all are there.
+
+        `forget`: the end of a session is not over before nothing is held for it any more.
+        """
+        leases, assign = self._measure(_arrivals(self._client, users, at_once), len(users))
+        _, release = self._measure(_departures(self._client, leases, at_once), len(users))
+        if forget:
+            before = cpu_seconds(self._director.pid)
+            self._director.forget()
+            late = (cpu_seconds(self._director.pid) - before) / len(users)
+            release = Cost(release.worker, release.director + late)
+        return Costs(assign, release)
+
+    def _measure(self, what: Coroutine[None, None, list[Lease]], count: int) -> tuple[list[Lease], Cost]:
         own, others = time.process_time(), cpu_seconds(self._director.pid)
-        self._runner.run(_visits(self._client, users, at_once))
+        leases = self._runner.run(what)
         others = cpu_seconds(self._director.pid) - others
-        return Cost((time.process_time() - own) / len(users), others / len(users))
+        return leases, Cost((time.process_time() - own) / count, others / count)
 
 
-async def _visits(client: Client, users: Iterable[str], at_once: int) -> None:
-    """Each takes the next user when the last one has left."""
-    waiting = iter(users)
+async def _arrivals(client: Client, users: Iterable[str], at_once: int) -> list[Lease]:
+    """Each takes the next user when the last one is there."""
+    waiting, leases = iter(users), []
 
-    async def visit() -> None:
+    async def arrive() -> None:
         for user in waiting:
-            await _visit(client, user)
+            leases.append(await _arrive(client, user))
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(at_once):
-            tasks.create_task(visit())
+            tasks.create_task(arrive())
+    return leases
 
 
-async def _arrivals(client: Client, users: Iterable[str]) -> None:
-    for user in users:
-        await _arrive(client, user)
+async def _departures(client: Client, leases: list[Lease], at_once: int) -> list[Lease]:
+    """So many end in each turn of the loop; over when the director has heard of all."""
+    for first in range(0, len(leases), at_once):
+        for lease in leases[first : first + at_once]:
+            client.release(lease)
+        await asyncio.sleep(0)
+    await _visit(client, "last")
+    return []
 
 
 async def _visit(client: Client, user: str) -> None:
@@ -233,30 +277,38 @@ def _wait_for(address: str, port: int) -> None:
 
 
 def cost_figures(where: str, store: str, count: int, rounds: int, goals: tuple[str, str]) -> list[Figure]:
-    """Visits of users who are assigned already, with and without another session; the least of the rounds counts."""
-    names = [f"user{number}" for number in range(min(USERS, count))]
+    """Sessions of users who are assigned already; the least of the rounds counts, `goals` are for the beginning.
+
+    They come after a while in which the director has let them go, within seconds after they have left, or while they
+    have another session.
+    """
+    names = [f"user{number}" for number in range(count)]
     with DirectorProcess(store) as director, Worker(director) as worker:
+        worker.cost(names, MANY, forget=True)
+        some = [*_rounds(worker, f"{where}, after a while", names, rounds, goals, forget=True)]
         worker.cost(names, MANY)
-        alone = [*_rounds(worker, where, "only session", names, count, rounds, goals)]
+        some += _rounds(worker, f"{where}, within seconds", names, rounds, goals)
         worker.stay(names)
-        return [*alone, *_rounds(worker, where, "further session", names, count, rounds, goals)]
+        return [*some, *_rounds(worker, f"{where}, one more session", names, rounds, goals)]
 
 
 def _rounds(
-    worker: Worker, where: str, what: str, names: Sequence[str], count: int, rounds: int, goals: tuple[str, str]
+    worker: Worker, where: str, names: Sequence[str], rounds: int, goals: tuple[str, str], *, forget: bool = False
 ) -> Iterator[Figure]:
     for at_once in (1, MANY):
-        found = [worker.cost(random.choices(names, k=count), at_once) for _ in range(rounds)]
-        how = f"assign and release, {at_once} under way at once, least of {rounds} x {count:,}"
-        for process, costs, goal in zip(Cost._fields, zip(*found, strict=True), goals, strict=True):
-            yield Figure(f"{where}, {what}: {process}, {at_once} at once", min(costs) * 1e6, "µs CPU", goal, how)
+        found = [worker.cost(random.sample(names, len(names)), at_once, forget=forget) for _ in range(rounds)]
+        how = f"{at_once} at once, least of {rounds} x {len(names):,}"
+        for phase, costs in zip(Costs._fields, zip(*found, strict=True), strict=True):
+            for process, spent, goal in zip(Cost._fields, zip(*costs, strict=True), goals, strict=True):
+                name = f"{where}: {phase}, {process}, {at_once} at once"
+                yield Figure(name, min(spent) * 1e6, "µs CPU", goal if phase == "assign" else "", how)
 
 
 def memory_figures(count: int) -> list[Figure]:
     """The director's memory with so many assignments, in memory, whose users have no sessions now."""
     with DirectorProcess() as director, Worker(director) as worker:
         before = pss_kib(director.pid)
-        worker.cost([f"somebody{number}@example.org" for number in range(count)], 256)
+        worker.cost([f"somebody{number}@example.org" for number in range(count)], 256, forget=True)
         taken = (pss_kib(director.pid) - before) * 1024
     how = f"{count:,} users who have been assigned and have left, the memory of the director's process"
     return [
@@ -268,7 +320,7 @@ def memory_figures(count: int) -> list[Figure]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="loadtest.assign", description=__doc__)
-    parser.add_argument("--count", type=int, default=50_000, help="visits of a round (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=5000, help="users, each once in a round (default: %(default)s)")
     parser.add_argument(
         "--rounds", type=int, default=3, help="rounds, of which the least counts (default: %(default)s)"
     )

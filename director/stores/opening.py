@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from director.books import NearStore
+from director.door import NearStore
 from director.settings import DirectorSettings
 from director.store import Store
 from director.stores.kept import KeptStore

@@ -49,7 +49,7 @@ def test_a_record_that_cannot_be_read_is_replaced() -> None:
 
 def test_an_assignment_outlasts_the_last_session_for_a_while() -> None:
     world = World(stay=60.0)
-    world.logout(world.login("alice"))
+    world.part(world.login("alice"))
     (*_, swap) = (action for action in world.node.done if isinstance(action, Swap))
     assert swap.ttl == 60.0
     world.wait(59.0, step=1.0)
@@ -60,7 +60,7 @@ def test_an_assignment_outlasts_the_last_session_for_a_while() -> None:
 
 def test_who_comes_back_soon_is_known_and_the_store_is_asked_once() -> None:
     world = World()
-    world.logout(world.login("alice"))
+    world.part(world.login("alice"))
     before = world.node.asked("alice")
     assert world.login("alice").why == "sticky"
     assert world.node.asked("alice") == before + 1
@@ -68,7 +68,7 @@ def test_who_comes_back_soon_is_known_and_the_store_is_asked_once() -> None:
 
 def test_who_was_moved_by_another_node_meanwhile_is_followed_there() -> None:
     world = World()
-    world.logout(world.login("alice"))
+    world.part(world.login("alice"))
     world.put("alice", Record("b", "s1", 2, holds=(Hold("n9/1", 2),)))
     assert world.login("alice").backend == "b"
 
@@ -155,7 +155,7 @@ def test_a_near_store_is_believed_and_written_at_once() -> None:
     assert alice.kicked == "user is on another backend"
     again = world.login("alice")
     world.put("alice", Record("b", "s1", 4))
-    world.logout(again)
+    world.part(again)
     assert world.assigned("alice") == "b"
     world.node.do(world.node.core.flush("alice", world.node.now))
     assert world.record("alice") is None
@@ -177,7 +177,7 @@ def test_an_order_to_move_is_carried_out_though_others_have_changed_the_record_m
 @pytest.mark.parametrize("near", [True, False])
 def test_who_comes_back_is_where_others_have_moved_the_user_meanwhile(near: bool) -> None:
     world = World(near=near)
-    world.logout(world.login("alice"))
+    world.part(world.login("alice"))
     world.put("alice", Record("b", "s1", 7))
     assert world.login("alice").backend == "b"
 
@@ -189,7 +189,7 @@ def test_who_leaves_while_others_begin_to_move_the_user_finishes_the_move(near: 
     record = world.record("alice")
     assert record is not None
     world.put("alice", begin_move(record, "b", "s1"))
-    world.logout(alice)
+    world.part(alice)
     assert world.record("alice") == Record("b", "s1", 2)
 
 

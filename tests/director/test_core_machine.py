@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from director.door import LINGER
 from director.record import decode
 from tests.director.world import SHARDS, Node, World
 
@@ -24,10 +25,11 @@ class Director(RuleBasedStateMachine):
     """Nodes with two workers each, whose clocks are minutes apart; the store never fails."""
 
     nodes = 2
+    near = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.nodes)
+        self.world = World(self.nodes, near=self.near)
         self.shards = dict(HOMES)
 
     def node(self, which: int) -> Node:
@@ -173,7 +175,7 @@ class Director(RuleBasedStateMachine):
             for worker in node.workers:
                 for number in list(worker.sessions):
                     node.end(worker, number)
-        for _ in range(5):
+        for _ in range(5 + int(LINGER)):
             world.run_dry()
             world.pass_time(1.0)
         for node in world.living():
@@ -188,6 +190,13 @@ class ThreeNodes(Director):
     """The same with three nodes: two of them agree on what the third does not see."""
 
     nodes = 3
+
+
+class OneNode(Director):
+    """The same with a node that is alone: its store is in the director's process."""
+
+    nodes = 1
+    near = True
 
 
 class WithLosses(Director):
@@ -236,8 +245,8 @@ class WithLosses(Director):
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(Director, 100), (WithLosses, 100), (ThreeNodes, 60)],
-    ids=["while the store is there", "with losses", "on three nodes"],
+    [(Director, 100), (WithLosses, 100), (ThreeNodes, 60), (OneNode, 60)],
+    ids=["while the store is there", "with losses", "on three nodes", "on one node"],
 )
 def test_no_user_is_on_two_backends_whatever_happens(machine: type[Director], examples: int) -> None:
     run_state_machine_as_test(

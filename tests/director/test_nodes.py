@@ -26,6 +26,18 @@ def test_this_node_lives_whatever_the_table_says() -> None:
     assert "a" not in nodes
 
 
+def test_this_node_counts_for_others_as_long_as_the_store_has_lately_had_its_word() -> None:
+    nodes = Nodes("a", 6.0, 0.0)
+    nodes.look(table(a=0.0), False, 1.0)
+    assert not nodes.count_us(2.9)
+    nodes.look(table(a=0.0), False, 2.9)
+    assert nodes.count_us(3.0)
+    assert nodes.count_us(5.8)
+    assert not nodes.count_us(5.9)
+    nodes.look(table(a=0.0), False, 6.0)
+    assert not nodes.count_us(8.9)
+
+
 def test_a_node_that_is_back_lives() -> None:
     nodes = Nodes("a", 6.0, 0.0)
     nodes.look(table(b=6.0), False, 1.0)
@@ -65,3 +77,22 @@ def test_the_first_of_the_living_clears_up() -> None:
 
 def test_what_is_no_name_is_no_dead_node() -> None:
     assert 7 not in Nodes("a", 6.0, 0.0)
+
+
+def test_a_node_that_does_not_come_back_to_an_emptied_table_is_dead_and_that_is_news_once() -> None:
+    nodes = Nodes("a", 6.0, 0.0)
+    nodes.look(table(a=0.0, b=0.0, c=0.0), False, 1.0)
+    assert nodes.look(table(a=0.0), True, 2.0) == []
+    assert nodes.look(table(a=0.0, c=0.0), False, 7.9) == []
+    assert "b" not in nodes
+    assert nodes.look(table(a=0.0, c=0.0), False, 8.0) == ["b"]
+    assert "b" in nodes
+    assert nodes.look(table(a=0.0, c=0.0), False, 9.0) == []
+
+
+def test_a_node_is_known_once_the_table_has_told_of_it() -> None:
+    nodes = Nodes("a", 6.0, 0.0)
+    assert nodes.is_known("a")
+    assert not nodes.is_known("b")
+    nodes.look(table(b=0.0), False, 1.0)
+    assert nodes.is_known("b")

@@ -19,9 +19,11 @@ from director.record import (
     claim,
     decode,
     drop,
+    enter,
     fail_over,
     finish_move,
     inherit,
+    leave,
     without,
 )
 from director.store import BadRecord
@@ -184,6 +186,22 @@ def test_a_move_is_finished_when_only_dead_nodes_hold_the_user() -> None:
     assert finish_move(MOVING) == MOVING
     assert finish_move(MOVING, {"front1"}) == Record("mb2a", "s2", 4)
     assert finish_move(HELD, {"front1"}) == HELD
+
+
+@given(records(), names)
+def test_what_is_stored_grows_and_shrinks_by_a_hold(record: Record, node: str) -> None:
+    record = drop(record._replace(target="", target_shard=""), node)
+    held = enter(record, record.encode(), node)
+    assert held == (claim(record, node, "", "").record, held.record.encode())
+    assert leave(held.record, held.raw, node) == (record, record.encode())
+    later = claim(held.record, node + "'", "", "").record
+    left = leave(later, later.encode(), node)
+    assert left == (drop(later, node), left.record.encode())
+
+
+def test_a_record_does_not_grow_beyond_what_can_be_read() -> None:
+    with pytest.raises(ValueError, match="too many holds"):
+        enter(HELD, HELD.encode(), "n" * MAX_BYTES)
 
 
 def test_a_failover_is_at_once_and_ends_a_move() -> None:

@@ -76,6 +76,21 @@ def test_who_has_left_lately_is_remembered_with_what_the_store_has() -> None:
     assert not roster.recent
 
 
+def test_who_lingers_is_not_present_and_the_first_to_leave_is_the_first_to_be_given_up() -> None:
+    roster = Roster()
+    for number in range(3):
+        assert roster.linger(roster.user(str(number), known=True), number + 1.0)
+    assert (len(roster.users), roster.present) == (3, 0)
+    assert [user.name for user in roster.lingered(2.0, 9)] == ["0", "1"]
+    assert [user.name for user in roster.lingered(9.0, 2)] == ["0", "1"]
+    roster.stay(roster.users["0"])
+    assert roster.has("0")
+    assert not roster.has("1")
+    roster.forget(roster.users["1"])
+    assert [user.name for user in roster.lingered(9.0, 9)] == ["2"]
+    assert roster.present == 1
+
+
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("director.roster._REMEMBERED", 2)
     roster = Roster()

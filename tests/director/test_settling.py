@@ -394,3 +394,16 @@ def test_a_hold_does_not_outlive_a_login_that_could_not_be_served() -> None:
     assert not world.holders("alice")
     world.wait(4.0)
     assert waiting.refused == "unreachable"
+
+
+def test_nobody_is_failed_over_from_a_backend_that_a_node_uses_of_which_nothing_is_known_yet() -> None:
+    world = World(2)
+    world.node.unreachable.add("a")
+    there = world.nodes[1].login("alice")
+    world.run_dry()
+    here = world.login("alice")
+    assert world.node.core.fleet.standing("a") == "out", "the other node's vote has not been asked for yet"
+    assert (there.backend, here.backend, here.refused) == ("a", "", "")
+    world.wait(4.0)
+    assert world.node.core.fleet.standing("a") == "alone"
+    assert (here.refused, there.kicked) == ("unreachable", "")

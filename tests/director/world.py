@@ -24,6 +24,7 @@ from director.actions import (
     Vote,
 )
 from director.core import Core
+from director.door import LINGER
 from director.record import Record, decode
 from director.sections import BackendSettings, ShardSettings
 from director.settings import DirectorSettings
@@ -486,6 +487,11 @@ class World:
         for node in self.living():
             node.logout(session)
         self.run_dry()
+
+    def part(self, session: Session) -> None:
+        """The same, and the user does not come back soon."""
+        self.logout(session)
+        self.wait(LINGER)
 
     def kill_backend(self, name: str) -> None:
         """A mail server dies with all its sessions; the workers find out in time."""
