@@ -94,6 +94,8 @@ class Worker:
     inbox: deque[ToWorker] = field(default_factory=deque)
     next: int = 1
     connected: bool = False
+    connection: int = 0
+    """The number of its connection: what it said on another one is lost."""
     stubborn: bool = False
     """Its sessions find no quiet moment to end in."""
 
@@ -180,6 +182,7 @@ class Node:
         """A worker comes, or comes again."""
         worker.inbox.clear()
         worker.connected = True
+        worker.connection += 1
         self.do(self.core.joined(worker.name, worker.slot, self.now))
         held = [
             Announce(number, one.user, one.backend, one.shard, one.epoch, one.address, "imap", f"s{number}", 0.0)
@@ -230,8 +233,7 @@ class Node:
 
     def say(self, worker: Worker, message: FromWorker) -> None:
         """A worker says something; what it said to a director that has gone nobody hears."""
-        if worker.connected:
-            self.todo.append(lambda: self.do(self.core.said(worker.name, message, self.now)))
+        self._deliver(worker, lambda: self.do(self.core.said(worker.name, message, self.now)))
 
     def read(self, worker: Worker) -> None:
         """The worker reads one message and does what it says."""
@@ -257,8 +259,13 @@ class Node:
     def _begin(self, worker: Worker, session: Session) -> None:
         number, worker.next = worker.next, worker.next + 1
         worker.sessions[number] = session
+        self._deliver(worker, lambda: self.assign(worker, number, session) if number in worker.sessions else None)
+
+    def _deliver(self, worker: Worker, message: Callable[[], None]) -> None:
+        """What a worker says is on its way, unless its connection ends before."""
+        connection = worker.connection
         if worker.connected:
-            self.todo.append(lambda: self.assign(worker, number, session) if number in worker.sessions else None)
+            self.todo.append(lambda: message() if worker.connected and worker.connection == connection else None)
 
     def _connect(self, worker: Worker, grant: Grant, session: Session) -> None:
         """With its lease, a session connects; if that fails, it asks once more."""
