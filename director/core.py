@@ -112,6 +112,8 @@ class Core:
         self._random = random
         self._identity = ""
         self._beaten_at = now
+        self._doubted = False
+        """This node was away: until others have looked, they may take it for dead and drop what it holds."""
         self._broken_off: set[str] = set()
         self._admin: dict[str, str] = {}
         self.mover.arrange()
@@ -235,7 +237,11 @@ class Core:
         self._turn(self.fleet.admin(self._admin, now))
         self.mover.arrange()
         if returned or emptied or slept:
+            self._doubted = not first or returned
             self._reconcile(first and not returned)
+        elif self._doubted and self.nodes.count_us(now):
+            self._doubted = False
+            self.books.look_all_up()
         for purpose in sorted(self._broken_off):
             self._out.do(Scan(purpose, ""))
         self._broken_off.clear()

@@ -41,7 +41,7 @@ BEAT: Final = _script(
     _NOW
     + """
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-local beats = known and string.match(known, '^%d+ (%d+) ') or 0
+local beats = known and string.match(known, '^%d+ (%d+) ') or now
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %.0f %s', now, beats + 1, ARGV[2]))
 redis.call('SET', KEYS[4], ARGV[3], 'NX')
 local function kept(key, longest)
@@ -61,7 +61,8 @@ return {
 """
 )
 """KEYS: nodes, admin states, votes, identity. ARGV: node, incarnation, an identity if there is none, milliseconds that
-a silent node is kept. A node is kept as "time beats incarnation", a vote as "end view"."""
+a silent node is kept. A node is kept as "time beats incarnation", a vote as "end view". Beats are counted from the time
+of the first: a store that has lost them never comes to the number that others saw last."""
 
 VOTE: Final = _script(
     _NOW

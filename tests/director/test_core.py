@@ -460,6 +460,24 @@ def test_a_node_that_was_silent_for_so_long_that_it_counts_as_dead_looks_everybo
     assert stale.kicked == "user is on another backend"
 
 
+def test_a_node_that_returns_holds_its_users_though_others_still_take_it_for_dead() -> None:
+    world = World(2)
+    world.wait(2.0)
+    sleeper = world.nodes[1]
+    sleeper.login("alice")
+    world.run_dry()
+    sleeper.asleep = True
+    world.wait(8.0)
+    sleeper.asleep = False
+    sleeper.beat()
+    world.run_dry()
+    assert world.holders("alice") == {"n1/1"}
+    world.login("alice")
+    assert world.holders("alice") == {"n0/1"}
+    world.wait(5.0)
+    assert world.holders("alice") == {"n0/1", "n1/1"}
+
+
 def test_messages_that_are_not_ours_change_nothing() -> None:
     world = World()
     node = world.node

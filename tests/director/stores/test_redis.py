@@ -41,8 +41,8 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def opened(settings: RedisSettings) -> AsyncIterator[RedisStore]:
-    store = RedisStore(settings)
+async def opened(settings: RedisSettings, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[RedisStore]:
+    store = RedisStore(settings, clock)
     await store.start()
     try:
         yield store
@@ -245,6 +245,18 @@ async def test_a_server_that_was_emptied_is_another_store(own: RedisServer) -> N
         before = (await store.beat("front1", "a")).store
         own.cli("FLUSHALL")
         assert (await store.beat("front1", "a")).store != before
+
+
+async def test_the_first_heartbeat_in_a_server_that_was_emptied_is_news(own: RedisServer) -> None:
+    now = 0.0
+    async with opened(settings(own)) as store, opened(settings(own), lambda: now) as other:
+        for _ in range(2):
+            await store.beat("front1", "a")
+            await other.beat("front2", "b")
+            own.cli("FLUSHALL")
+            now += 60.0
+        await store.beat("front1", "a")
+        assert {node.name: node.age for node in (await other.beat("front2", "b")).nodes}["front1"] == 0.0
 
 
 async def test_listeners_learn_that_the_server_is_gone(own: RedisServer) -> None:
