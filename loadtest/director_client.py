@@ -79,11 +79,12 @@ class Client:
         return line.rstrip(b"\r")
 
     async def ask(self, tag: bytes, command: bytes) -> list[bytes]:
-        """Give a command; return the lines up to a "+" or the tagged one. Raises Refused unless that is OK."""
+        """Give a command; return the lines up to a "+" or the tagged one. Raises Refused unless that is OK, and when
+        the other side says goodbye without being asked to."""
         await self._do(lambda: self._socket.send(b"%b %b\r\n" % (tag, command)))
         lines = [await self.line()]
         while not lines[-1].startswith((tag + b" ", b"+")):
-            if not lines[-1] or lines[-1].startswith(b"* BYE"):
+            if not lines[-1] or (lines[-1].startswith(b"* BYE") and command != b"LOGOUT"):
                 raise Refused(lines[-1].decode(errors="replace") or "closed")
             lines.append(await self.line())
         if not lines[-1].startswith((tag + b" OK", b"+")):

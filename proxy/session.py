@@ -156,7 +156,6 @@ class Session:
         """Protocol and TLS mode of the listener the client has come in by."""
         return self._door.settings.protocol, self._door.settings.tls
 
-
     async def run(self) -> None:
         """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
         self._began, link = True, None

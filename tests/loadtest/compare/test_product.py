@@ -12,7 +12,7 @@ import pytest
 from loadtest.compare.product import NotHere, Product, Running, account, process, program
 from loadtest.compare.surroundings import Surroundings
 
-CHILD = "import os, sys; os.fork(); open(sys.argv[1], 'a').write('x'); sys.stdin.read(); import time; time.sleep(60)"
+CHILD = "import os, sys; os.fork(); open(sys.argv[1], 'a').write('x'); sys.stdin.read(); import signal; signal.pause()"
 
 
 def never(around: Surroundings, folder: Path, port: int) -> AbstractContextManager[Running]:
