@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from director import Backend
@@ -39,16 +38,14 @@ _FAREWELLS: Mapping[ProtocolName, bytes] = {"imap": b"Q LOGOUT\r\n", "pop3": b"Q
 _IP_BIND_ADDRESS_NO_PORT = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(NamedTuple):
     """Both ends of a client's connection, for a PROXY header."""
 
     client: tuple[str, int]
     server: tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A connection on which the backend has accepted the login."""
 
     channel: Channel

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from proxy.dispatcher import READ, Dispatcher
 from proxy.settings import ListenerSettings
-from proxy.socketoptions import tune
+from proxy.socketoptions import spread, tune
 
 #: Connections taken in one turn; more wait for the next, so that running sessions get theirs.
 _ACCEPTS_PER_TURN = 32
@@ -74,6 +74,7 @@ class Acceptor:
                 self._wait_or_go_on(error)
                 return
             sock.setblocking(False)
+            spread(sock)
             self._admit(sock, (peer[0], peer[1]))
 
     def abort(self) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import ldapmap
 from ldapmap import Directory, Entry, Policy
@@ -26,8 +25,7 @@ _KINDS: tuple[tuple[type[ldapmap.DirectoryError], Kind], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The name whose password, token or certificate counts, and the name of the user whose mail is wanted.
 
     Both are as typed; `acts_for` is empty when nobody else is meant.
@@ -37,8 +35,7 @@ class Identity:
     acts_for: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(NamedTuple):
     """The user whose mail is wanted, who has authenticated for it (the same but for masters), and whether by us.
 
     A token is not `verified`, nor is a password that is passed through: the backend that gets it will judge it. `name`

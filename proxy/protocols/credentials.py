@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.protocols.failures import Failure, Kind
 from proxy.protocols.secret import Secret
@@ -11,8 +11,7 @@ from proxy.protocols.secret import Secret
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One login attempt as the client sent it, decoded from its protocol and mechanism but not yet judged.
 
     `authzid` is empty when the client does not ask to act as somebody else; `user` is empty for EXTERNAL.
@@ -24,8 +23,7 @@ class Attempt:
     authzid: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """A login attempt whose bytes are safe for LDAP, a backend's command line, a cache key and the log."""
 
     mechanism: str

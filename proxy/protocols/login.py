@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.protocols import sasl
 from proxy.protocols.failures import Failure, Kind
@@ -20,8 +20,7 @@ _CODE = re.compile(r"[A-Za-z0-9/-]{1,40}", re.ASCII)
 _TOKEN_ANSWERS: Mapping[str, bytes] = {"XOAUTH2": b"", "OAUTHBEARER": b"\1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """As whom, and how, to log in at a backend.
 
     `mechanism` is PLAIN, XOAUTH2 or OAUTHBEARER; `master` authenticates and `user` is whom the session is for; without

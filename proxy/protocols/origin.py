@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 #: Dovecot takes session ids of these characters and up to 64 of them, and silently uses its own otherwise.
 _SESSION = re.compile(r"[A-Za-z0-9+/=]{1,64}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What a backend is told about a session: both ends of the client's connection, the session id, the hops left."""
 
     address: str

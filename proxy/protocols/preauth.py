@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from proxy.protocols import sasl
 from proxy.protocols.credentials import Attempt
@@ -33,8 +33,7 @@ class Offer:
     sieve_extensions: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(NamedTuple):
     """What the backend said when it accepted the login, as far as the client is to hear of it.
 
     `code` is the response code of the OK without brackets, `known` the backend's capabilities learnt before, and

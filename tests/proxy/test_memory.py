@@ -33,6 +33,15 @@ def test_after_a_trim_the_count_begins_anew() -> None:
     assert not trimmer.sweep()
 
 
+def test_some_are_worth_it_when_no_more_follow() -> None:
+    trimmer = Trimmer()
+    end(trimmer, 100)
+    assert not trimmer.sweep()
+    end(trimmer, 1)
+    assert not trimmer.sweep()
+    assert trimmer.sweep()
+
+
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     trimmer = Trimmer()

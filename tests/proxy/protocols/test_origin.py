@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -23,7 +22,7 @@ def test_it_is_written_as_dovecot_reads_it() -> None:
         b' "x-connected-ip" "203.0.113.7" "x-connected-port" "993"'
         b' "x-proxy-ttl" "6" "x-client-transport" "TLS")'
     )
-    assert replace(ORIGIN, tls=False).xclient() == (
+    assert ORIGIN._replace(tls=False).xclient() == (
         b"ADDR=192.0.2.1 PORT=40000 SESSION=abc+/= TTL=6 CLIENT-TRANSPORT=insecure DESTADDR=203.0.113.7 DESTPORT=993"
     )
 
