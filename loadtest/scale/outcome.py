@@ -20,8 +20,9 @@ JUDGED = 1_000
 JUDGED_RETURN = 10_000
 """The same for memory that comes back: a worker lets up to 500 sessions end before it returns what they had."""
 
-BACK = 0.8
-"""Of the memory that sessions took, so much has to be returned; what allocators keep is used for the next ones."""
+BACK = 0.7
+"""Of the memory that sessions took, so much has to be returned. What Python keeps, because the director still has the
+assignments of users who have left and workers what they learnt of them, is used for the next ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

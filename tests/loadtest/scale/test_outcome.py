@@ -35,9 +35,9 @@ def test_what_is_used_at_rest_is_known_from_the_step_before() -> None:
     assert (resting_before(outcome, 0), resting_before(outcome, 1)) == (0.01, 0.3)
 
 
-def test_four_fifths_of_what_sessions_took_have_to_come_back() -> None:
+def test_seven_tenths_of_what_sessions_took_have_to_come_back() -> None:
     outcome = outcome_of(step_of(10_000, each=10.0))
-    assert bound_of_return(outcome) == pytest.approx(100 * KIB + 0.2 * 100_000)
+    assert bound_of_return(outcome) == pytest.approx(100 * KIB + 0.3 * 100_000)
     assert bound_of_return(outcome_of()) == 100 * KIB
 
 
