@@ -225,8 +225,8 @@ class Worker:
         """Whether another connection should be taken now.
 
         In a storm newcomers wait in the kernel's queue for those who came first. But connections that do not log in
-        hold nobody up: when no login has succeeded for a moment, or `login_patience` has passed since the connection
-        or its handshake, it gives way. An attempt under way is not disturbed, however slow directory and backends are:
+        hold nobody up: when no login has succeeded for a moment that it was there for, or `login_patience` has passed
+        since the connection or its handshake, it gives way. An attempt under way is not disturbed, however slow directory and backends are:
         it has deadlines of its own.
         """
         node = self._settings.node
@@ -235,7 +235,7 @@ class Worker:
         now, idlest = self._dispatcher.now(), self._idlest()
         if idlest is None:
             return False
-        return now - idlest.since >= node.login_patience or now - self._last_login >= _STALL
+        return now - idlest.since >= node.login_patience or now - max(self._last_login, idlest.since) >= _STALL
 
     def _idlest(self) -> Session | None:
         """Of the oldest connections that wait for their own client, the one that has waited longest."""

@@ -321,8 +321,12 @@ async def test_when_logins_are_full_the_one_that_has_waited_longest_is_closed(tm
             client.close()
 
 
-async def test_newcomers_wait_in_the_queue_while_the_logins_that_are_full_are_young(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quiet", [0.0, 60.0])
+async def test_newcomers_wait_in_the_queue_while_the_logins_that_are_full_are_young(
+    tmp_path: Path, quiet: float
+) -> None:
     async with Server(Imap()) as server, running(hasty(server, node={"max_logins": 2}), tmp_path) as worker:
+        worker.worker._last_login -= quiet  # nobody has come for so long: a storm may begin at any time
         first, second = await worker.greeted(), await worker.greeted()
         late = await worker.connect()
         assert b"a OK" in await first.ask(login("bob"))
