@@ -226,8 +226,8 @@ class Worker:
 
         In a storm newcomers wait in the kernel's queue for those who came first. But connections that do not log in
         hold nobody up: when no login has succeeded for a moment that it was there for, or `login_patience` has passed
-        since the connection or its handshake, it gives way. An attempt under way is not disturbed, however slow directory and backends are:
-        it has deadlines of its own.
+        since the connection or its handshake, it gives way. An attempt under way is not disturbed, however slow
+        directory and backends are: it has deadlines of its own.
         """
         node = self._settings.node
         if len(self._logins) < node.max_logins:
