@@ -30,7 +30,7 @@ ATOMIC = 4096
 
 _BARE = re.compile(r"[A-Za-z0-9_.,:;/@+*<>()\[\]-]+")
 _to_json = msgspec.json.Encoder().encode
-"""Quick, but it has other text than ASCII as it is, and null for an infinite number."""
+"""Quick, but it has DEL and other text than ASCII as they are, and null for an infinite number."""
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -42,7 +42,8 @@ def json_line(fields: Fields) -> bytes:
         line = _to_json(present)
     except (ValueError, OverflowError):  # a lone surrogate, a number beyond 64 bits
         return _ascii_line(present)
-    return line + b"\n" if line.isascii() and b":null" not in line else _ascii_line(present)
+    plain = line.isascii() and b":null" not in line and b"\x7f" not in line
+    return line + b"\n" if plain else _ascii_line(present)
 
 
 def _ascii_line(present: Fields) -> bytes:

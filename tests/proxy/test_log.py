@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
@@ -50,6 +50,7 @@ values = (
 fields = st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), values)
 
 
+@example({"detail": "\x7f"})
 @runs(deadline=None)
 @given(fields)
 def test_a_record_of_any_values_is_one_line_of_json_that_reads_back(record: dict[str, Value]) -> None:
