@@ -26,7 +26,7 @@ from ctypes import c_double
 from multiprocessing.sharedctypes import RawValue
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import uvloop
 
@@ -58,6 +58,9 @@ PATIENCE = 60.0
 
 _AT_REST = 0.1
 """Seconds between two looks at a director that may still have something to do."""
+
+_COME_AND_GO: Final = 5_000
+"""Users who are there at once while assignments are made: no more than limits allow."""
 
 _MEBIBYTE = 1 << 20
 _LIFE = "measured/00000000"
@@ -308,7 +311,9 @@ def memory_figures(count: int) -> list[Figure]:
     """The director's memory with so many assignments, in memory, whose users have no sessions now."""
     with DirectorProcess() as director, Worker(director) as worker:
         before = pss_kib(director.pid)
-        worker.cost([f"somebody{number}@example.org" for number in range(count)], 256, forget=True)
+        for first in range(0, count, _COME_AND_GO):
+            some = range(first, min(first + _COME_AND_GO, count))
+            worker.cost([f"somebody{number}@example.org" for number in some], 256, forget=True)
         taken = (pss_kib(director.pid) - before) * 1024
     how = f"{count:,} users who have been assigned and have left, the memory of the director's process"
     return [
