@@ -15,8 +15,9 @@ from proxy.dispatcher import READ, Dispatcher
 from proxy.settings import ListenerSettings
 from proxy.socketoptions import spread, tune
 
-#: Connections taken in one turn; more wait for the next, so that running sessions get theirs.
-_ACCEPTS_PER_TURN = 32
+#: Connections taken in one turn; more wait for the next, so that running sessions get theirs. Not few: in a storm a
+#: turn is long, and whom the kernel's queue has no room for comes again after 1, 3, 7 and 15 s.
+_ACCEPTS_PER_TURN = 256
 #: Seconds without accepting when descriptors or memory have run out.
 _PAUSE = 0.5
 #: Seconds until we look again whether there is room for another login.

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         code = CANNOT
     described = [Described(product.name, product.said_version(), product.has) for product in products]
     found = measures(results, parts, scale)
-    told = Told(machine, scale.rounds, described, found, results.absent, results.remarks)
+    told = Told(machine, results.rounds, described, found, results.absent, results.remarks)
     _show(told)
     _write(options, told, _report(told, scale, began, interrupted=code == INTERRUPTED))
     return code or (CANNOT if VESTIBULE.name in results.absent or not told.measures else DONE)

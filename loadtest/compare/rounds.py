@@ -36,6 +36,11 @@ class Results:
     remarks: list[str] = field(default_factory=list)
     """What has to be said of single values: round, product, part."""
 
+    @property
+    def rounds(self) -> int:
+        """How many there are values of: fewer than were planned when somebody has interrupted."""
+        return max((len(values) for products in self.values.values() for values in products.values()), default=0)
+
     def add(self, measure: str, product: str, value: float) -> None:
         """One more value."""
         self.values.setdefault(measure, {}).setdefault(product, []).append(value)

@@ -83,10 +83,10 @@ async def test_a_burst_is_taken_in_several_turns() -> None:
             admitted.append((one, peer))
 
         with bind(listener()) as sock:
-            clients = [socket.create_connection(sock.getsockname()) for _ in range(50)]
+            clients = [socket.create_connection(sock.getsockname()) for _ in range(300)]
             acceptor = Acceptor(dispatcher, sock, admit)
-            await until(lambda: len(admitted) == 50)
-            assert after_the_first[0] < 50
+            await until(lambda: len(admitted) == 300)
+            assert after_the_first[0] < 300
             acceptor.stop()
             close(clients, admitted)
 

@@ -72,6 +72,15 @@ def test_what_cannot_be_started_or_does_not_hold_out_is_left_out(around: Surroun
     assert set(measured.results.values["x"]) == {"sound"}
 
 
+def test_rounds_that_were_not_begun_do_not_count() -> None:
+    results = Results()
+    assert results.rounds == 0
+    results.add("login", "a", 1.0)
+    results.add("login", "a", 2.0)
+    results.add("login", "b", 1.0)
+    assert results.rounds == 2
+
+
 def test_a_remark_says_where_it_belongs(around: Surroundings, fleet: Clients) -> None:
     measured = rounds(around, fleet, [])
     measured.run([product("odd")], {"p": part("x")})
