@@ -31,8 +31,6 @@ class Director(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.nodes, near=self.near)
         self.shards = dict(HOMES)
-        self.given_up: set[str] = set()
-        """Backends that live, and that most nodes did not reach: what is left there is being closed, for a while."""
 
     def node(self, which: int) -> Node:
         living = self.world.living()
@@ -73,13 +71,6 @@ class Director(RuleBasedStateMachine):
     @rule(backend=backends, which=numbers)
     def a_node_does_not_reach_a_backend(self, backend: str, which: int) -> None:
         self.node(which).unreachable ^= {backend}
-        self.look_who_is_reached()
-
-    def look_who_is_reached(self) -> None:
-        nodes = self.world.living()
-        for backend in BACKENDS:
-            if 2 * sum(backend in node.unreachable for node in nodes) > len(nodes) > 1:
-                self.given_up.add(backend)
 
     @rule()
     def workers_notice(self) -> None:
@@ -136,12 +127,12 @@ class Director(RuleBasedStateMachine):
     @rule(which=numbers)
     def a_node_dies(self, which: int) -> None:
         self.node(which).alive = False
-        self.look_who_is_reached()
+        self.world.judge_votes()
 
     @invariant()
     def no_user_is_on_two_backends(self) -> None:
         for user in USERS:
-            assert len(self.world.places(user) - self.given_up) <= 1, (user, self.world.places(user))
+            assert len(self.world.places(user) - self.world.given_up) <= 1, (user, self.world.places(user))
 
     def settle_down(self) -> None:
         """Everything that ails is mended, and time passes until nothing changes any more: then nobody is on two."""

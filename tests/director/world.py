@@ -291,6 +291,8 @@ class Node:
                     if worker.name == action.worker and worker.connected:
                         worker.inbox.append(action.message)
             else:
+                if isinstance(action, Vote):
+                    self.world.note_vote(self, action)
                 self.done.append(action)
                 self.todo.append(lambda action=action: self._how[type(action)](action))  # type: ignore[misc]
 
@@ -391,6 +393,11 @@ class World:
         self.lingering: set[str] = set()
         self.silent = False
         self.store = MemoryStore(lambda: self.time)
+        self.voted_down: dict[str, set[Node]] = {}
+        """Who said last that a backend is down, by backend."""
+        self.given_up: set[str] = set()
+        """Backends that most nodes said were down at the same time, whether they were or not: what is left there is
+        being closed, for a while."""
         self.backends = {backend.name: Backend() for shard in shards for backend in shard.backend}
         self.nodes = [Node(self, f"n{number}", ahead=number * apart) for number in range(nodes)]
         for node in self.nodes:
@@ -431,6 +438,16 @@ class World:
         """Write what the store has for the user, as somebody else might."""
         value = None if record is None else record.encode()
         self.store.swap_now(user, self.store.read_now(user), value, None)
+
+    def note_vote(self, node: Node, vote: Vote) -> None:
+        """A node has said how it sees a backend; a node alone knows of all sessions there are."""
+        votes = self.voted_down.setdefault(vote.backend, set())
+        (votes.discard if vote.up else votes.add)(node)
+        self.judge_votes()
+
+    def judge_votes(self) -> None:
+        nodes = len(self.living())
+        self.given_up |= {backend for backend, votes in self.voted_down.items() if 2 * len(votes) > nodes > 1}
 
     def living(self) -> list[Node]:
         return [node for node in self.nodes if node.alive]

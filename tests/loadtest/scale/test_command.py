@@ -20,7 +20,8 @@ def test_a_small_run_is_reported_on(
     monkeypatch.setattr(running, "LOOK", 0.1)
     names = {"--report": "r.json", "--page": "r.html", "--markdown": "r.md"}
     files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
-    words = ["scale", "--steps", "10,20", "--hold", "0.3", "--workers", "1", *files]
+    longer_than_a_point = "1.1"
+    words = ["scale", "--steps", "10,20", "--hold", longer_than_a_point, "--workers", "1", *files]
     assert cli.main(words) == 0
     made = read(tmp_path / "r.json")
     assert made.held
