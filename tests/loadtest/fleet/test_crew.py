@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadtest.fleet.crew import Crew, CrewFailed, crew
+from loadtest.fleet.children import CrewFailed
+from loadtest.fleet.crew import Crew, crew
 from loadtest.fleet.ground import Ground
 from loadtest.fleet.process import Assignment
 from loadtest.fleet.tally import Snapshot

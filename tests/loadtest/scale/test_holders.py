@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.fleet.crew import CrewFailed
+from loadtest.fleet.children import CrewFailed
 from loadtest.fleet.ground import Ground
 from loadtest.fleet.record import INSIDE, Record
 from loadtest.scale.holders import Holders, holders
