@@ -237,7 +237,6 @@ class Core:
         self._turn(self.fleet.admin(self._admin, now))
         self.mover.arrange()
         if returned or emptied or slept:
-            self._doubted = not first or returned
             self._reconcile(first and not returned)
         elif self._doubted and self.nodes.count_us(now):
             self._doubted = False
@@ -515,6 +514,7 @@ class Core:
 
     def _reconcile(self, first: bool) -> None:
         """The store is back, or it is another, or others may have taken us for dead: look everybody up whom we know."""
+        self._doubted = not first
         if not first:
             self._out.note(
                 logging.WARNING, "the store is back, or has lost something, or had not heard of us: all are looked up"
