@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from director import DirectorSettings
+from loadtest import descriptors
 from loadtest.director_backend import BackendProcess
 from loadtest.director_client import Front, Return, Session, come_in, log_in
 from loadtest.director_site import Daemon, backend_value, daemon, directory, follow, shard_dn
@@ -48,8 +48,7 @@ class Exodus:
 
 def drain_figures(run: Callable[..., object], users: int, sessions: int) -> list[Figure]:
     """So many users of whom so many have a session; `run` runs a coroutine. Raises SlapdFailed, and OSError."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    descriptors.allow()
     with ExitStack() as stack:
         first, second = (stack.enter_context(BackendProcess(name, backlog=4096)) for name in ("mb1a", "mb1b"))
         server = stack.enter_context(directory(users, {SHARD: [first, second]}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from loadtest import descriptors
 from loadtest.compare.clients import ClientsFailed, clients
 from loadtest.compare.dovecot import DOVECOT
 from loadtest.compare.haproxy import HAPROXY
@@ -27,6 +27,7 @@ from loadtest.compare.rounds import Results, Rounds, measures
 from loadtest.compare.surroundings import surroundings
 from loadtest.compare.table import Described, Told, markdown, notes, terminal
 from loadtest.figures import this_machine
+from loadtest.options import positive
 from loadtest.report.model import Report, write
 from loadtest.report.picture import picture
 
@@ -52,9 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vestibule loadtest compare`."""
     choices = f"products ({', '.join(PRODUCTS)}) and parts ({', '.join(PARTS)}), separated by commas"
     parser.add_argument("--only", type=_names, default=(), metavar="NAMES", help=f"some of {choices}; default: all")
-    parser.add_argument(
-        "--rounds", type=_positive, metavar="N", help=f"default: {FULL.rounds}, or {QUICK.rounds} quick"
-    )
+    parser.add_argument("--rounds", type=positive, metavar="N", help=f"default: {FULL.rounds}, or {QUICK.rounds} quick")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: a trial, not a measurement")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write a report for `loadtest report`")
     parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="write a picture of the table")
@@ -104,12 +103,10 @@ def _descriptors(scale: Scale, parts: Mapping[str, Part]) -> str:
     """Allow us and all we start as many open files as are needed; what is wrong if that is not possible."""
     most = max(scale.idle[1] if "idle" in parts else 0, scale.storm if "storm" in parts else 0)
     needed = 2 * most + _SPARE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < DESCRIPTORS:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS), hard))
-    if hard < needed:
+    descriptors.allow(DESCRIPTORS)
+    if (most := descriptors.allowed()) < needed:
         return (
-            f"{needed:,} open files are needed for each process, {hard:,} are allowed; raise ulimit -n, or use --quick"
+            f"{needed:,} open files are needed for each process, {most:,} are allowed; raise ulimit -n, or use --quick"
         )
     return ""
 
@@ -168,10 +165,3 @@ def _names(text: str) -> tuple[str, ...]:
     if unknown := sorted(set(names) - PRODUCTS.keys() - PARTS.keys()):
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join([*PRODUCTS, *PARTS])}")
     return names
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not number:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
-    return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 import ssl
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 import tls
+from loadtest import descriptors
 from loadtest.fleet import audit
 from loadtest.fleet.accounts import Listed, Numbered
 from loadtest.fleet.behaviours import BEHAVIOURS, live
@@ -55,7 +55,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 def most_sessions() -> int:
     """How many sessions fit into one process, by its descriptors."""
-    return min(DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]) - RESERVE
+    return min(DESCRIPTORS, descriptors.allowed()) - RESERVE
 
 
 def main(pipe: Pipe) -> None:
@@ -76,7 +76,7 @@ class Crew:
     """The clients of one process."""
 
     def __init__(self, assignment: Assignment, pipe: Pipe) -> None:
-        _allow_descriptors()
+        descriptors.allow(DESCRIPTORS)
         self._assignment = assignment
         self._pipe = pipe
         self._engine = Engine()
@@ -163,8 +163,3 @@ class Crew:
 def client_context(ca: str) -> ssl.SSLContext:
     """How clients verify what they connect to; "" for the system's authorities."""
     return tls.backend_context(Path(ca) if ca else None, True)
-
-
-def _allow_descriptors() -> None:
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, DESCRIPTORS), most))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import resource
 import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 
 import msgspec
 
+from loadtest import descriptors
 from loadtest.fleet.accounts import Numbered
 from loadtest.fleet.clients import Fleet, Target, Visitor
 from loadtest.fleet.engine import READ, Engine, Job
@@ -48,8 +48,7 @@ def main(pipe: Pipe) -> None:
     It ends, and its sessions with it, when its pipe is closed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then says so
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    descriptors.allow()
     gc.set_threshold(50_000, 20, 100)  # sessions are many and stay: looking at them all is dear and finds nothing
     with suppress(EOFError, OSError):
         holding = Holding(msgspec.msgpack.decode(pipe.recv_bytes(), type=Post), pipe)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest import descriptors
 from loadtest.scale.plan import REPLICAS, USED, Plan, workers_for
 
 DESCRIPTORS_PER_SESSION = 4
@@ -42,11 +42,9 @@ class Room:
 
 def this_room() -> Room:
     """This machine's, after our own limit of descriptors has been raised to what is allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     low, high = _numbers(_NET / "ipv4/ip_local_port_range") or (32_768, 60_999)
     return Room(
-        descriptors=hard,
+        descriptors=descriptors.allow(),
         files=_number(Path("/proc/sys/fs/file-max"), 2**31),
         memory=_available(),
         ports=high - low + 1,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import resource
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -16,6 +15,7 @@ from typing import cast
 import msgspec
 import uvloop
 
+from loadtest import descriptors
 from loadtest.backends import BACKLOG, Backend
 from loadtest.content import first_recipes
 from loadtest.mailbox import Mailboxes
@@ -172,8 +172,7 @@ async def _follow(order: Order, backends: Backends, mouth: Mouth) -> None:
 
 def main() -> int:
     """Serve; the exit code."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    descriptors.allow()
     gc.set_threshold(50_000, 20, 100)  # sessions are many and long-lived: looking at them all is dear and finds nothing
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
