@@ -15,9 +15,10 @@ from statistics import median
 from loadtest.figures import Figure, Machine, this_machine
 from loadtest.fleet import checks, results
 from loadtest.fleet.accounts import NoAccounts, read_password, read_users
+from loadtest.fleet.children import CrewFailed
 from loadtest.fleet.clients import Account, Target
-from loadtest.fleet.crew import CrewFailed
 from loadtest.fleet.dovecot_log import LoginLog
+from loadtest.fleet.ending import CANNOT, INTERRUPTED, CannotRun, told
 from loadtest.fleet.ground import Ground, own_ground, sources
 from loadtest.fleet.process import most_sessions
 from loadtest.fleet.progress import progress
@@ -25,22 +26,15 @@ from loadtest.fleet.record import Record
 from loadtest.fleet.running import Interruption, Outcome, Plan, interruptible
 from loadtest.fleet.running import run as run_fleet
 from loadtest.fleet.scenario import FOR_BACKENDS, BadScenario, Scenario, load, shipped
-from loadtest.fleet.summary import show
 from loadtest.people import PASSWORD
-from loadtest.report.model import Check, Report, write
+from loadtest.report.model import Check, Report
 from loadtest.simulated import SiteFailed
 from loadtest.vestibule import VestibuleFailed
 
 DESCRIPTION = "Let a fleet of mail clients loose on Vestibule or on any other proxy, and check what it hears."
 
-HELD, FAILED, CANNOT, INTERRUPTED = 0, 1, 2, 130
-
 ROUNDS = 3
 """Runs without and with hostile clients, in turn, that --baseline makes."""
-
-
-class CannotRun(Exception):
-    """What was asked for is not possible; the text says why and what to do."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,24 +82,7 @@ def run(options: argparse.Namespace) -> int:
         return CANNOT
     except KeyboardInterrupt:
         return INTERRUPTED
-    return _told(report, options)
-
-
-def _told(report: Report, options: argparse.Namespace) -> int:
-    show(report, sys.stdout)
-    try:
-        if options.report is not None:
-            write(report, options.report)
-        if options.page is not None:
-            from loadtest.report.page import page  # what draws takes a second to load
-
-            options.page.write_text(page(report))
-    except OSError as fault:
-        print(f"vestibule: {fault}", file=sys.stderr)
-        return CANNOT
-    if report.interrupted:
-        return INTERRUPTED
-    return HELD if report.held else FAILED
+    return told(report, report=options.report, page=options.page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from loadtest.fleet.record import Record
 from loadtest.fleet.running import Outcome
 from loadtest.fleet.scenario import Scenario
 from loadtest.fleet.tally import PHASES
-from loadtest.report.model import Check, ErrorCount, Report, Share
+from loadtest.report.model import Check, ErrorCount, Latency, Report, Share
 
 EXPLAINED = " (explained by an event)"
 
@@ -53,10 +53,8 @@ def report(
         machine=machine,
         figures=[*more, *_figures(scenario, outcome.record, outcome.seconds)],
         series=[*outcome.record.series(), *outcome.sampler.series()],
-        latencies=[
-            outcome.record.latencies[phase].latency(phase) for phase in PHASES if phase in outcome.record.latencies
-        ],
-        errors=list(_errors(outcome.record)),
+        latencies=list(latencies(outcome.record)),
+        errors=list(errors(outcome.record)),
         distribution=distribution(outcome.attendance, shards),
         checks=list(checks),
         interrupted=outcome.interrupted,
@@ -86,7 +84,13 @@ def _figures(scenario: Scenario, record: Record, seconds: float) -> Iterator[Fig
     yield Figure("the fleet's own delay", record.late.quantile(0.99) * 1e3, "ms", "", how)
 
 
-def _errors(record: Record) -> Iterator[ErrorCount]:
+def latencies(record: Record) -> Iterator[Latency]:
+    """Of the whole run, by phase."""
+    return (record.latencies[phase].latency(phase) for phase in PHASES if phase in record.latencies)
+
+
+def errors(record: Record) -> Iterator[ErrorCount]:
+    """By kind, the most frequent first; then those that an event explains."""
     for faults, ending in ((record.faults, ""), (record.disturbances, EXPLAINED)):
         for kind, fault in sorted(faults.items(), key=lambda item: -item[1].count):
             yield ErrorCount(kind + ending, fault.count, fault.first, fault.example)

@@ -1,4 +1,4 @@
-"""What Vestibule has and has used at one moment: memory, CPU, descriptors, kernel memory, and its own counters."""
+"""What Vestibule has at one moment: memory, descriptors, kernel memory, and its own counters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.usage import cpu_seconds, pss_kib, tree
+from loadtest.usage import pss_kib, tree
 from loadtest.vestibule import Daemon, counters
 
 SLABINFO = Path("/proc/slabinfo")
@@ -27,27 +27,23 @@ GAUGES = ("vestibule_sessions", "vestibule_director_sessions", "vestibule_direct
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """`pss` in KiB and `cpu` in seconds of the whole tree; `most` descriptors of one process, and of `all_together`.
+    """`pss` in KiB of the whole tree; `most` descriptors of one process, and of `all_together`.
 
     `kernel` is the memory of all sockets of the machine in bytes, None where the kernel does not tell (only root is
     told).
     """
 
-    at: float
     pss: int
-    cpu: float
     most: int
     all_together: int
     kernel: int | None
 
 
-def census(daemon: Daemon, at: float) -> Census:
-    """Taken now; `at` is what the caller's clock says."""
+def census(daemon: Daemon) -> Census:
+    """Taken now."""
     used = [descriptors(pid) for pid in tree(daemon.pid)]
     return Census(
-        at=at,
         pss=pss_kib(daemon.pid),
-        cpu=cpu_seconds(daemon.pid),
         most=max(used, default=0),
         all_together=sum(used),
         kernel=kernel_memory(),

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from loadtest.figures import this_machine
-from loadtest.fleet.crew import CrewFailed
+from loadtest.fleet.children import CrewFailed
+from loadtest.fleet.ending import CANNOT, INTERRUPTED, CannotRun, told
 from loadtest.fleet.ground import own_ground
 from loadtest.fleet.running import Interruption, interruptible
-from loadtest.fleet.summary import show
-from loadtest.report.model import Report, write
+from loadtest.options import positive, seconds
 from loadtest.scale.checks import checks
 from loadtest.scale.holders import holders
 from loadtest.scale.markdown import markdown
@@ -28,19 +28,13 @@ DESCRIPTION = (
     "servers and a simulated directory; measure what each costs, hold them while mail arrives, and close them to zero."
 )
 
-HELD, FAILED, CANNOT, INTERRUPTED = 0, 1, 2, 130
-
-
-class CannotRun(Exception):
-    """What was asked for is not possible; the text says why and what to do."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vestibule loadtest scale`."""
     default = ",".join(str(step) for step in STEPS)
     parser.add_argument("--steps", type=_steps, default=STEPS, metavar="N,N...", help=f"sessions (default: {default})")
     parser.add_argument(
-        "--hold", type=_seconds, default=HOLD, metavar="SECONDS", help="hold the last step so long (%(default)g)"
+        "--hold", type=seconds, default=HOLD, metavar="SECONDS", help="hold the last step so long (%(default)g)"
     )
     parser.add_argument(
         "--push-every",
@@ -50,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mean time between two messages that arrive for a session (%(default)g)",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="Vestibule's; default: by processors and descriptors"
+        "--workers", type=positive, metavar="N", help="Vestibule's; default: by processors and descriptors"
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write a report for `loadtest report`")
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write a page with plots of it")
@@ -70,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     made = report(plan, outcome, list(checks(plan, outcome)), machine=machine, shards=shards)
-    return _told(options, plan, outcome, made)
+    others = {options.markdown: markdown(plan, outcome, made)} if options.markdown else {}
+    return told(made, report=options.report, page=options.page, others=others)
 
 
 def scale(plan: Plan, interruption: Interruption) -> tuple[Outcome, dict[str, str]]:
@@ -96,56 +91,16 @@ def _plan(options: argparse.Namespace, room: Room) -> Plan:
     return plan
 
 
-def _told(options: argparse.Namespace, plan: Plan, outcome: Outcome, made: Report) -> int:
-    show(made, sys.stdout)
-    try:
-        _write(options, plan, outcome, made)
-    except OSError as fault:
-        print(f"vestibule: {fault}", file=sys.stderr)
-        return CANNOT
-    if made.interrupted:
-        return INTERRUPTED
-    return HELD if made.held else FAILED
-
-
-def _write(options: argparse.Namespace, plan: Plan, outcome: Outcome, made: Report) -> None:
-    if options.report is not None:
-        write(made, options.report)
-    if options.markdown is not None:
-        options.markdown.write_text(markdown(plan, outcome, made))
-    if options.page is not None:
-        from loadtest.report.page import page  # what draws takes a second to load
-
-        options.page.write_text(page(made))
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _steps(text: str) -> tuple[int, ...]:
-    steps = tuple(_positive(word) for word in text.split(","))
+    steps = tuple(positive(word) for word in text.split(","))
     if list(steps) != sorted(set(steps)) or steps[-1] > MOST:
         raise argparse.ArgumentTypeError(f"{text}: expected numbers that grow, up to {MOST:,}")
     return steps
 
 
-def _positive(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not number:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
-    return number
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds from 0 to 86,400")
-    return value
-
-
 def _interval(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds from 0.1 to 86,400")
-    return value
+    return seconds(text, 0.1)

@@ -60,7 +60,7 @@ def _cells(outcome: Outcome, number: int, step: Step) -> Iterator[str]:
     yield f"{memory_of_a_session(step, outcome.empty):.1f} KiB"
     yield f"{kernel:.1f} KiB" if kernel is not None else ""
     yield f"{cpu_of_a_login(step, resting_before(outcome, number)) * 1e6:,.0f} µs"
-    yield f"{step.opened / max(step.seconds, 1e-9):,.0f}"
+    yield f"{step.rate:,.0f}"
     yield " / ".join(duration(step.arrivals.quantile(q)) for q in (0.5, 0.99))
     yield f"{step.resting:.2f} cores"
     yield f"{step.census.most:,}"
@@ -75,7 +75,7 @@ def _words(plan: Plan, outcome: Outcome) -> Iterator[str]:
         late = " / ".join(duration(hold.pushes.quantile(q)) for q in (0.5, 0.99))
         yield (
             f"- held for {duration(hold.seconds)}: {hold.sessions:,} sessions at the end, "
-            f"{hold.cpu / max(hold.seconds, 1e-9):.2f} cores, {hold.pushed:,} messages fetched and compared, "
+            f"{hold.cores:.2f} cores, {hold.pushed:,} messages fetched and compared, "
             f"p50 / p99 {late} after the backend had them"
         )
     if (end := outcome.end) is not None:

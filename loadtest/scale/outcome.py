@@ -13,12 +13,11 @@ from loadtest.scale.census import SOCKETS, Census
 ENDS = 4
 """Sockets of a session on the machine: Vestibule's two, and those at their other ends."""
 
-
 JUDGED = 1_000
 """Sessions from which on the memory of one is judged: with fewer, what a process needs once outweighs them."""
 
 JUDGED_RETURN = 10_000
-"""The same for memory that comes back: a worker lets up to 500 sessions end before it returns what they had."""
+"""The same for memory that comes back: with fewer, what Python's arenas keep outweighs what sessions had."""
 
 BACK = 0.7
 """Of the memory that sessions took, so much has to be returned. What Python keeps, because the director still has the
@@ -42,6 +41,11 @@ class Step:
     census: Census
     arrivals: LatencyHistogram
 
+    @property
+    def rate(self) -> float:
+        """Logins a second."""
+        return self.opened / max(self.seconds, 1e-9)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
@@ -53,6 +57,11 @@ class Hold:
     sessions: int
     pushed: int
     pushes: LatencyHistogram
+
+    @property
+    def cores(self) -> float:
+        """CPU in use, on average."""
+        return self.cpu / max(self.seconds, 1e-9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

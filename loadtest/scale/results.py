@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from loadtest.figures import Figure, Machine
-from loadtest.fleet.results import distribution
-from loadtest.fleet.tally import PHASES
-from loadtest.report.latency import LatencyHistogram
-from loadtest.report.model import Check, ErrorCount, Latency, Report
+from loadtest.fleet.results import distribution, errors, latencies
+from loadtest.report.model import Check, Latency, Report
 from loadtest.scale.outcome import (
     End,
     Hold,
@@ -42,7 +40,7 @@ def report(
         figures=list(figures(outcome)),
         series=[*outcome.record.series(), *outcome.sampler.series()],
         latencies=list(_latencies(outcome)),
-        errors=list(_errors(outcome)),
+        errors=list(errors(outcome.record)),
         distribution=distribution(outcome.attendance, shards),
         checks=list(checks),
         interrupted=outcome.interrupted,
@@ -70,14 +68,13 @@ def _step(outcome: Outcome, number: int, step: Step) -> Iterator[Figure]:
         yield Figure(f"{at} kernel memory of a session", kernel, "KiB", "", KERNEL)
     login = cpu_of_a_login(step, resting_before(outcome, number)) * 1e6
     yield Figure(f"{at} CPU of a login", login, "µs", "", LOGIN)
-    rate = step.opened / max(step.seconds, 1e-9)
-    yield Figure(f"{at} login rate", rate, "/s", "", f"{step.opened:,} logins in {step.seconds:.1f} s")
+    yield Figure(f"{at} login rate", step.rate, "/s", "", f"{step.opened:,} logins in {step.seconds:.1f} s")
     yield Figure(f"{at} CPU at rest", step.resting, "cores", "", RESTING)
     yield Figure(f"{at} descriptors", step.census.most, "", "", "of the process that has most of them")
 
 
 def _hold(hold: Hold) -> Iterator[Figure]:
-    yield Figure("held: CPU", hold.cpu / max(hold.seconds, 1e-9), "cores", "", f"over {hold.seconds:.0f} s")
+    yield Figure("held: CPU", hold.cores, "cores", "", f"over {hold.seconds:.0f} s")
     yield Figure("held: messages", hold.pushed, "messages", "", "arrived at an idling session, fetched and compared")
     yield Figure("held: sessions at the end", hold.sessions, "sessions", "", "")
 
@@ -101,10 +98,4 @@ def _latencies(outcome: Outcome) -> Iterator[Latency]:
         before = step.wanted
     if outcome.hold is not None and outcome.hold.pushes.count:
         yield outcome.hold.pushes.latency("push, while held")
-    found: dict[str, LatencyHistogram] = outcome.record.latencies
-    yield from (found[phase].latency(phase) for phase in PHASES if phase in found)
-
-
-def _errors(outcome: Outcome) -> Iterator[ErrorCount]:
-    for kind, fault in sorted(outcome.record.faults.items(), key=lambda item: -item[1].count):
-        yield ErrorCount(kind, fault.count, fault.first, fault.example)
+    yield from latencies(outcome.record)

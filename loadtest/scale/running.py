@@ -11,7 +11,7 @@ from loadtest.fleet.record import INSIDE, Record
 from loadtest.fleet.running import Interruption
 from loadtest.report.latency import LatencyHistogram
 from loadtest.report.sampling import Sampler
-from loadtest.scale.census import Census, census, gauges
+from loadtest.scale.census import census, gauges
 from loadtest.scale.holders import Holders
 from loadtest.scale.outcome import JUDGED_RETURN, End, Hold, Outcome, Step, bound_of_return
 from loadtest.scale.plan import Plan
@@ -117,7 +117,7 @@ class Running:
 
     def _outcome(self, began: float, fresh: int) -> Outcome:
         idle = self._resting()
-        empty = self._census()
+        empty = census(self._daemon)
         return Outcome(
             began=began,
             record=self._record,
@@ -144,7 +144,7 @@ class Running:
             seconds=seconds,
             cpu=cpu,
             resting=resting,
-            census=self._census(),
+            census=census(self._daemon),
             arrivals=arrivals,
         )
 
@@ -179,7 +179,7 @@ class Running:
         self._holders.want(0)
         emptied = self._time_until(began, PATIENCE + self._plan.last / SLOWEST_END, lambda: not self._left())
         returned = self._time_until(began, patience, lambda: pss_kib(self._daemon.pid) <= bound)
-        return End(emptied=emptied, returned=returned, left=self._left(), census=self._census())
+        return End(emptied=emptied, returned=returned, left=self._left(), census=census(self._daemon))
 
     def _time_until(self, began: float, patience: float, condition: Callable[[], bool]) -> float | None:
         """Seconds since `began` until a condition, which is dear to look at, held; None if it did not."""
@@ -199,9 +199,6 @@ class Running:
             return gauges(self._daemon)
         except OSError as fault:
             return {f"no metrics: {fault}": 1.0}
-
-    def _census(self) -> Census:
-        return census(self._daemon, self._holders.now())
 
     def _listen(self, seconds: float, condition: Callable[[], bool], apart: float = 0.0) -> bool:
         """Hear the clients until a condition holds, for so long at most; it is looked at so many seconds apart."""

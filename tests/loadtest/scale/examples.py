@@ -15,7 +15,7 @@ KIB = 1024
 
 
 def census_of(pss: int = 100 * KIB, **more: Any) -> Census:
-    values: dict[str, Any] = {"at": 0.0, "pss": pss, "cpu": 0.0, "most": 50, "all_together": 100, "kernel": 0}
+    values: dict[str, Any] = {"pss": pss, "most": 50, "all_together": 100, "kernel": 0}
     return Census(**(values | more))
 
 

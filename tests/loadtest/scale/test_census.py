@@ -36,9 +36,8 @@ def test_who_may_not_know_the_kernels_memory_is_told_nothing(tmp_path: Path) -> 
 
 
 def test_a_census_sees_memory_cpu_and_descriptors() -> None:
-    taken = census(this_process(), 5.0)
-    assert taken.at == 5.0
-    assert min(taken.pss, taken.cpu, taken.most) > 0
+    taken = census(this_process())
+    assert min(taken.pss, taken.most) > 0
     assert taken.all_together >= taken.most
 
 
