@@ -53,6 +53,10 @@ _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 """Seconds between two tries to reach the director: doubled each time, until one has answered."""
 
+_IN_PASSING: Final = 0.01
+"""Seconds that a message to which there is no answer waits for one that cannot wait: each send wakes another process,
+which costs both of them more than the message does."""
+
 _DIAL_WITHIN: Final = 2.0
 _SWEEP: Final = 0.1
 """Seconds between two looks at questions that wait for an answer, as long as there are any."""
@@ -96,6 +100,9 @@ class Client:
         self._failing: set[str] = set()
         """Backends of which it was said that they failed, and not yet that they did not."""
         self._unsaid: list[FromWorker] = []
+        self._flushing: asyncio.Handle | None = None
+        """When all of that will be said: in this turn of the loop, or a little later."""
+        self._urgent = False
         self._line: Line | None = None
         self._unframer = Unframer()
         self._lost = asyncio.Event()
@@ -174,11 +181,25 @@ class Client:
         """All that is said in one turn of the loop goes out together; without a line it is not said at all."""
         if self._line is None:
             return
-        if not self._unsaid:
-            self._loop.call_soon(self._flush)
         self._unsaid.append(message)
+        if not self._urgent:
+            self._urgent = True
+            if self._flushing is not None:
+                self._flushing.cancel()
+            self._flushing = self._loop.call_soon(self._flush)
+
+    def _mention(self, message: FromWorker) -> None:
+        """Say it with what is said next, or soon."""
+        if self._line is None:
+            return
+        self._unsaid.append(message)
+        if self._flushing is None:
+            self._flushing = self._loop.call_later(_IN_PASSING, self._flush)
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._flushing, self._urgent = None, False
         if self._unsaid and self._line is not None:
             self._line.send(frames(self._unsaid))
         self._unsaid.clear()
@@ -226,7 +247,8 @@ class Client:
         """The session is over; a second time this does nothing."""
         lease.on_kick = None  # which holds the session
         if self._leases.pop(lease.number, None) is not None:
-            self._say(Release(lease.number))
+            say = self._say if lease.kicked else self._mention  # somebody waits for those who had to leave
+            say(Release(lease.number))
 
     def report(self, lease: Lease, phase: Literal["connect", "login"], ok: bool) -> None:
         """How a login at the lease's backend went: `phase` is "connect" until it has greeted, then "login"."""
@@ -256,7 +278,7 @@ class Client:
         """A client has connected from this address; whether it may stay."""
         if not self._wariness.lets_in(address, self._clock()):
             return False
-        self._say(Connected(address))
+        self._mention(Connected(address))
         return True
 
     async def attempt(self, name: str, address: str) -> float:
@@ -271,7 +293,7 @@ class Client:
 
     def passed(self, name: str, address: str) -> None:
         """The password was right."""
-        self._say(Passed(name, address))
+        self._mention(Passed(name, address))
 
     async def _ask(self, question: Attempt | Failed) -> float:
         if self._line is None:

@@ -123,6 +123,27 @@ async def test_a_lease_is_asked_for_given_and_released_once(bench: Bench) -> Non
     assert (lease.backend.name, lease.backend.host, lease.backend.ports) == ("mb1b", "192.0.2.2", {"imap": 1143})
     bench.client.release(lease)
     bench.client.release(lease)
+    await bench.until(lambda: bench.end.all(Release))
+    assert bench.end.all(Release) == [Release(1)]
+
+
+async def test_what_needs_no_answer_goes_out_with_what_does(bench: Bench) -> None:
+    lease = await bench.lease()
+    bench.client.release(lease)
+    assert bench.client.connected("192.0.2.7")
+    before, pieces = len(bench.end.heard), len(bench.end.pieces)
+    asking = bench.assign("bob")
+    await bench.turns()
+    assert [type(message) for message in bench.end.heard[before:]] == [Release, Connected, Assign]
+    assert len(bench.end.pieces) == pieces + 1
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_the_end_of_a_session_that_had_to_end_is_said_at_once(bench: Bench) -> None:
+    lease = await bench.lease()
+    await bench.say(Kick(1, "moved", False))
+    bench.client.release(lease)
     await bench.turns()
     assert bench.end.all(Release) == [Release(1)]
 
@@ -290,7 +311,7 @@ async def test_a_new_director_is_told_of_all_leases_and_asked_again_what_is_not_
     await waiting
     await also
     bench.client.release(lease)
-    await bench.turns()
+    await bench.until(lambda: bench.end.all(Release))
     assert bench.end.all(Release) == [Release(1)]
 
 
@@ -413,7 +434,7 @@ async def test_success_is_told_only_of_backends_that_were_said_to_fail(bench: Be
 async def test_connections_and_good_passwords_are_told(bench: Bench) -> None:
     assert bench.client.connected("2001:db8::1")
     bench.client.passed("alice", "2001:db8::1")
-    await bench.turns()
+    await bench.until(lambda: bench.end.all(Passed))
     assert bench.end.heard[-2:] == [Connected("2001:db8::1"), Passed("alice", "2001:db8::1")]
 
 
@@ -423,7 +444,7 @@ async def test_an_embargoed_address_may_not_stay_for_that_time(bench: Bench) -> 
     assert bench.client.connected("192.0.2.7")
     bench.clock.now += 5.0
     assert bench.client.connected("2001:db8::9")
-    await bench.turns()
+    await bench.until(lambda: bench.end.all(Connected))
     assert [told.address for told in bench.end.all(Connected)] == ["192.0.2.7", "2001:db8::9"]
 
 

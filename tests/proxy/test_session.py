@@ -769,6 +769,7 @@ async def test_behind_a_balancer_the_clients_own_address_is_told_and_shut_out(
         client = await front.connect()
         await client.start_tls(certificates.client("imap"), host="localhost", ahead=V1)
         await client.line()
+        await until(lambda: front.director.all(Connected))
         assert front.director.all(Connected) == [Connected("192.0.2.7")]
         front.director.say(Embargo("192.0.2.7", 3600.0))
         await until(lambda: not front.client.connected("192.0.2.7"))
