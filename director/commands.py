@@ -53,15 +53,32 @@ async def run(command: Sequence[str]) -> Done:
     By SIGKILL: `doveadm sync` ignores SIGTERM while its partner hangs. It has ended when nobody holds its output any
     more. Raises OSError if it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=ENVIRONMENT, cwd="/", start_new_session=True
-    )
+    process = await _started(command)
     try:
         text = await _last_line(cast(asyncio.StreamReader, process.stdout))
         return Done(await process.wait(), text)
     except BaseException:
         await _end(process)
         raise
+
+
+async def _started(command: Sequence[str]) -> Process:
+    """Cancelled half-way, asyncio would end the first process, and leave alone what that has started already."""
+    start = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=ENVIRONMENT, cwd="/", start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(start)
+    except asyncio.CancelledError:
+        start.add_done_callback(_discard)
+        raise
+
+
+def _discard(start: asyncio.Future[Process]) -> None:
+    if not start.cancelled() and start.exception() is None:
+        _kill(start.result())
 
 
 async def _last_line(output: asyncio.StreamReader) -> str:
@@ -74,8 +91,12 @@ async def _last_line(output: asyncio.StreamReader) -> str:
 
 
 async def _end(process: Process) -> None:
-    """Kill the whole group, which may have outlived its first process."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), _LAST_WAIT)
+
+
+def _kill(process: Process) -> None:
+    """The whole group, which may have outlived its first process."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

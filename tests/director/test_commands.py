@@ -1,8 +1,10 @@
 """Commands of operators: what may be put into them, how they are run, and that nothing of them is left."""
 
 import asyncio
+import gc
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,46 @@ async def test_a_command_that_takes_too_long_is_killed_with_all_it_started(tmp_p
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.to_thread(wait_until, lambda: not group_members(group))
+
+
+async def test_nothing_is_left_of_a_command_that_is_not_wanted_any_more_before_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, go_on = asyncio.create_subprocess_exec, asyncio.Event()
+    mark = tmp_path / "group"
+
+    async def start_late(*command: Any, **options: Any) -> Any:
+        process = await start(*command, **options)
+        await go_on.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_late)
+    task = asyncio.ensure_future(run(["sh", "-c", f"sleep 1000 & echo $$ > {mark}.new; mv {mark}.new {mark}; wait"]))
+    await asyncio.to_thread(wait_until, mark.exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    group = int(mark.read_text())
+    await asyncio.to_thread(wait_until, lambda: not group_members(group))
+
+
+async def test_a_command_that_is_not_wanted_any_more_may_fail_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, faults = asyncio.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    async def fail_late(*_: Any, **__: Any) -> Any:
+        await go_on.wait()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", fail_late)
+    task = asyncio.ensure_future(run(["check"]))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not faults
