@@ -89,10 +89,11 @@ def lock(daemon: Vestibule, site: Site, user: User, protocol: str = "imap") -> N
 
 def logged(daemon: Vestibule, site: Site, user: User, protocol: str = "imap") -> tuple[str, str]:
     """The failure and its detail as the log tells them about a login that never reached a mail server."""
+    before = len(daemon.log_lines())
     with enter(daemon, site, protocol) as session:
         session.plain(user.name, user.password)
         port = session.socket.getsockname()[1]
-    line = daemon.session(port=port, protocol=protocol)
+    line = daemon.session(after=before, port=port, protocol=protocol)
     assert not line.get("backend"), line
     return line["failure"], line["detail"]
 

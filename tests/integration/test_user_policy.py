@@ -100,10 +100,11 @@ def wrong(user: User) -> User:
 
 def refused(daemon: Vestibule, site: Site, user: User, protocol: str = "imap") -> tuple[bytes, str, str]:
     """The answer to a login that never reaches a mail server; its failure and its detail as the log tells them."""
+    before = len(daemon.log_lines())
     with enter(daemon, site, protocol) as session:
         answer = session.plain(user.name, user.password)
         port = session.socket.getsockname()[1]
-    line = daemon.session(port=port, protocol=protocol)
+    line = daemon.session(after=before, port=port, protocol=protocol)
     assert not line.get("backend"), line
     return answer, line["failure"], line["detail"]
 

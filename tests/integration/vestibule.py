@@ -159,11 +159,12 @@ class Vestibule:
         """The first match of a regular expression in the log, as soon as there is one."""
         return wait_until(lambda: re.search(pattern, self.log()), f"{pattern!r} in the daemon's log")
 
-    def session(self, **fields: object) -> dict[str, Any]:
-        """The log line of an ended session with these values, as soon as it is written."""
+    def session(self, *, after: int = 0, **fields: object) -> dict[str, Any]:
+        """The log line of an ended session with these values, as soon as it is written; not among the first `after`,
+        which may be of another that had the same port."""
 
         def found() -> dict[str, Any] | None:
-            return next((line for line in self.log_lines() if fields.items() <= line.items()), None)
+            return next((line for line in self.log_lines()[after:] if fields.items() <= line.items()), None)
 
         return wait_until(found, f"a log line with {fields}")
 
