@@ -335,9 +335,6 @@ class _News:
         self._node = node
         self._times: dict[tuple[_What, str, str], int] = {}
 
-    def __len__(self) -> int:
-        return len(self._times)
-
     def add(self, what: _What, name: str, place: str) -> None:
         key = what, name, place
         times = self._times.get(key, 0)

@@ -130,6 +130,18 @@ def test_flush_without_a_store_forgets_nobody() -> None:
     assert world.assigned("alice") == "a"
 
 
+def test_flush_without_a_store_forgets_nobody_who_is_not_known_here_either() -> None:
+    world = World()
+    world.part(world.login("alice"))
+    world.node.core.roster.recent.clear()
+    world.node.cut = True
+    world.wait(0.5)
+    world.node.do(world.node.core.flush("alice", world.node.now))
+    world.run_dry()
+    assert world.assigned("alice") == "a"
+    assert not world.node.core.names()
+
+
 def test_other_nodes_hear_of_a_move_again_and_again_until_it_is_over() -> None:
     world = World(2)
     world.wait(1.0)

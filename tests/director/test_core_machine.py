@@ -241,6 +241,7 @@ class WithLosses(Director):
             super().no_user_is_on_two_backends()
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(
     ("machine", "examples"),
     [(Director, 100), (WithLosses, 100), (ThreeNodes, 60), (OneNode, 60)],

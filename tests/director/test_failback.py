@@ -2,6 +2,7 @@
 
 from dataclasses import MISSING, fields
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -323,7 +324,7 @@ class Returns(RuleBasedStateMachine):
         self.moving.clear()
 
 
-TestReturns = Returns.TestCase
+TestReturns = pytest.mark.machine(Returns.TestCase)
 
 
 # --- questions -----------------------------------------------------------------------------------------------------

@@ -498,7 +498,7 @@ class Estate(RuleBasedStateMachine):
         assert other is None or other[0].name != name
 
 
-TestEstate = Estate.TestCase
+TestEstate = pytest.mark.machine(Estate.TestCase)
 TestEstate.settings = settings(max_examples=40, stateful_step_count=30)
 
 

@@ -546,7 +546,7 @@ class Cluster(RuleBasedStateMachine):
         for _ in range(40):
             self.pass_time(16.0)
         for each in self.guards:
-            assert len(each) == len(each._shares) == len(each._news) == len(each._pace) == 0
+            assert len(each) == len(each._shares) == len(each._news._times) == len(each._pace) == 0
             assert len(each._limits._buckets) == 0
             assert each._limits.failing() == []
             assert not each._wary
@@ -562,7 +562,7 @@ class LossyCluster(Cluster):
     lossy = True
 
 
-TestCluster = Cluster.TestCase
-TestLossyCluster = LossyCluster.TestCase
+TestCluster = pytest.mark.machine(Cluster.TestCase)
+TestLossyCluster = pytest.mark.machine(LossyCluster.TestCase)
 TestCluster.settings = hypothesis_settings(deadline=None, max_examples=40)
 TestLossyCluster.settings = TestCluster.settings

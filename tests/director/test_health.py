@@ -333,7 +333,7 @@ class AnswersEverybody(RuleBasedStateMachine):
             assert self.book.view(name).probing == (name in self.under_way)
 
 
-TestAnswersEverybody = AnswersEverybody.TestCase
+TestAnswersEverybody = pytest.mark.machine(AnswersEverybody.TestCase)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 0.5), st.sampled_from(["alice", "bob"])), max_size=50))

@@ -536,4 +536,4 @@ class Counting(RuleBasedStateMachine):
         assert self.book.failing() == []
 
 
-TestCounting = Counting.TestCase
+TestCounting = pytest.mark.machine(Counting.TestCase)

@@ -383,7 +383,7 @@ class Stack(RuleBasedStateMachine):
         assert all(progress.ended is not None for progress in self.book.progress())
 
 
-TestStack = Stack.TestCase
+TestStack = pytest.mark.machine(Stack.TestCase)
 
 
 def test_a_target_is_known_of_who_is_being_moved_but_not_of_who_still_waits() -> None:

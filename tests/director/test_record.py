@@ -368,7 +368,7 @@ class Nodes(RuleBasedStateMachine):
             assert not front.sessions or (record is not None and self.life(name) in record.holders)
 
 
-TestNodes = Nodes.TestCase
+TestNodes = pytest.mark.machine(Nodes.TestCase)
 TestNodes.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 
 

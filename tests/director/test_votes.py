@@ -2,6 +2,7 @@
 
 from dataclasses import MISSING, fields
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -307,7 +308,7 @@ class Cluster(RuleBasedStateMachine):
         assert all(self.book._votes.values())
 
 
-TestCluster = Cluster.TestCase
+TestCluster = pytest.mark.machine(Cluster.TestCase)
 
 
 @given(st.integers(0, 100), st.integers(1, 12))

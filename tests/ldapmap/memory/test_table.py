@@ -279,7 +279,7 @@ class Model(RuleBasedStateMachine):
         assert len(used_slots(self.table)) == len(self.known)
 
 
-TestModel = Model.TestCase
+TestModel = pytest.mark.machine(Model.TestCase)
 
 
 def in_child(life: Callable[[], bool]) -> int:

@@ -378,5 +378,5 @@ class MirrorMachine(RuleBasedStateMachine):
         self.told = {keys(person)[0]: self.mirror.shard(keys(person)[0]) for person in people}
 
 
-TestMirrorMachine = MirrorMachine.TestCase
+TestMirrorMachine = pytest.mark.machine(MirrorMachine.TestCase)
 TestMirrorMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
