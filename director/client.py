@@ -100,9 +100,9 @@ class Client:
         self._failing: set[str] = set()
         """Backends of which it was said that they failed, and not yet that they did not."""
         self._unsaid: list[FromWorker] = []
-        self._flushing: asyncio.Handle | None = None
-        """When all of that will be said: in this turn of the loop, or a little later."""
-        self._urgent = False
+        self._flushing = False
+        """All of that will be said in this turn of the loop."""
+        self._flush_later: asyncio.TimerHandle | None = None
         self._line: Line | None = None
         self._unframer = Unframer()
         self._lost = asyncio.Event()
@@ -126,6 +126,8 @@ class Client:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if self._flush_later is not None:
+            self._flush_later.cancel()
         self._flush()
         self._hang_up()
         self.lost()
@@ -182,24 +184,24 @@ class Client:
         if self._line is None:
             return
         self._unsaid.append(message)
-        if not self._urgent:
-            self._urgent = True
-            if self._flushing is not None:
-                self._flushing.cancel()
-            self._flushing = self._loop.call_soon(self._flush)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
 
     def _mention(self, message: FromWorker) -> None:
         """Say it with what is said next, or soon."""
         if self._line is None:
             return
         self._unsaid.append(message)
-        if self._flushing is None:
-            self._flushing = self._loop.call_later(_IN_PASSING, self._flush)
+        if self._flush_later is None:  # and let it be if something is said before: a timer costs more than a look
+            self._flush_later = self._loop.call_later(_IN_PASSING, self._flush_mentioned)
+
+    def _flush_mentioned(self) -> None:
+        self._flush_later = None
+        self._flush()
 
     def _flush(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
-        self._flushing, self._urgent = None, False
+        self._flushing = False
         if self._unsaid and self._line is not None:
             self._line.send(frames(self._unsaid))
         self._unsaid.clear()
