@@ -253,7 +253,6 @@ def test_no_user_is_on_two_backends_whatever_happens(machine: type[Director], ex
         settings=settings(
             max_examples=examples,
             stateful_step_count=50,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

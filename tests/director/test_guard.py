@@ -564,5 +564,5 @@ class LossyCluster(Cluster):
 
 TestCluster = pytest.mark.machine(Cluster.TestCase)
 TestLossyCluster = pytest.mark.machine(LossyCluster.TestCase)
-TestCluster.settings = hypothesis_settings(deadline=None, max_examples=40)
+TestCluster.settings = hypothesis_settings(max_examples=40)
 TestLossyCluster.settings = TestCluster.settings

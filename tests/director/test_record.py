@@ -369,7 +369,7 @@ class Nodes(RuleBasedStateMachine):
 
 
 TestNodes = pytest.mark.machine(Nodes.TestCase)
-TestNodes.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestNodes.settings = settings(max_examples=80, stateful_step_count=60)
 
 
 # --- pinned --------------------------------------------------------------------------------------------------------

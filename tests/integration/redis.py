@@ -96,6 +96,12 @@ class RedisServer:
         command = [program("redis-cli", "redis-tools"), "-h", self.address, "-p", str(self.port), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
 
+    def plays(self, role: str) -> bool:
+        """Whether it is "master" or "slave"; while it changes, it closes connections."""
+        with suppress(subprocess.CalledProcessError):
+            return f"role:{role}" in self.cli("INFO", "replication")
+        return False
+
     def _is_up(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None or not group_members(self._process.pid):
@@ -143,12 +149,7 @@ class Sentinels:
 
     def wait_for_failover(self) -> None:
         """Return when the replica is master."""
-        wait_until(self._is_promoted, "a failover", 60.0)
-
-    def _is_promoted(self) -> bool:
-        with suppress(subprocess.CalledProcessError):  # a promotion closes connections
-            return "role:master" in self.replica.cli("INFO", "replication")
-        return False
+        wait_until(lambda: self.replica.plays("master"), "a failover", 60.0)
 
     def _sentinel(self) -> RedisServer:
         watch = (

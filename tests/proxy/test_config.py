@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from proxy import config
@@ -148,7 +147,6 @@ def test_reading_alone_looks_at_no_other_file(tmp_path: Path) -> None:
     assert read_file(path).directory.file == tmp_path / "users.ldif"
 
 
-@runs(deadline=None)
 @given(
     st.text(max_size=200)
     | st.binary(max_size=200)

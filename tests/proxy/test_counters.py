@@ -6,7 +6,6 @@ import os
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from proxy.counters import CACHE_LINE, Counters, Distribution, Family, Kind, live_workers
@@ -130,7 +129,6 @@ def test_a_handle_of_the_wrong_kind_is_refused() -> None:
         slab.gauge("lost_total")
 
 
-@runs(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["ok", "no"]), st.integers(0, 10**12))))
 def test_the_sum_over_the_slabs_is_what_was_counted(counts: list[tuple[int, str, int]]) -> None:
     counters = Counters(TABLE, workers=3)

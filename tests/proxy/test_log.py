@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import example, given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from proxy.log import (
@@ -51,7 +50,6 @@ fields = st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), values)
 
 
 @example({"detail": "\x7f"})
-@runs(deadline=None)
 @given(fields)
 def test_a_record_of_any_values_is_one_line_of_json_that_reads_back(record: dict[str, Value]) -> None:
     line = json_line(record)
@@ -63,7 +61,6 @@ def test_a_record_of_any_values_is_one_line_of_json_that_reads_back(record: dict
     assert json.loads(line) == {key: value for key, value in finite.items() if value is not None}
 
 
-@runs(deadline=None)
 @given(fields)
 def test_a_record_of_any_values_is_one_line_of_logfmt_that_reads_back(record: dict[str, Value]) -> None:
     line = logfmt_line(record)

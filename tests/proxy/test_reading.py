@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from proxy.reading import NETWORK, expected, is_list, is_required, join, keys, nested, read
@@ -260,7 +259,6 @@ toml_values = st.recursive(
 )
 
 
-@runs(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([f.name for f, _ in keys(House)]) | st.text(max_size=5), toml_values, max_size=6)
 )

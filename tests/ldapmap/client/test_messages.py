@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ldap3.operation.search import raw_attributes_to_dict_fast
 from ldap3.utils.asn1 import decode_message_fast, ldap_result_to_dict_fast
@@ -357,7 +357,6 @@ def test_any_bytes_end_in_messages_or_in_the_codecs_own_error(pieces: list[bytes
     feed_all(pieces)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, len(STREAM) - 1), st.integers(0, 255)), max_size=6),
     st.integers(1, len(STREAM)),

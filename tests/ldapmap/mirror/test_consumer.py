@@ -379,4 +379,4 @@ class MirrorMachine(RuleBasedStateMachine):
 
 
 TestMirrorMachine = pytest.mark.machine(MirrorMachine.TestCase)
-TestMirrorMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestMirrorMachine.settings = settings(max_examples=60, stateful_step_count=25)

@@ -106,7 +106,7 @@ def test_a_file_with_one_damaged_head_is_refused(path: Path, page: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 8191), st.integers(0, 255)), max_size=20))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_damage_in_the_heads_is_refused_or_of_no_consequence(path: Path, damage: list[tuple[int, int]]) -> None:
     """Only the check is asked: what it lets through that matters, the sizes, is right."""
     data = bytearray(path.read_bytes())

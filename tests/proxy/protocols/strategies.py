@@ -14,8 +14,8 @@ from proxy.protocols.wire import EndOfStream, TlsFailure
 from tests.transcripts import conversations
 
 #: For properties over small values, and for those that play whole conversations.
-MANY = settings(max_examples=100, deadline=None)
-SOME = settings(max_examples=40, deadline=None)
+MANY = settings(max_examples=100)
+SOME = settings(max_examples=40)
 
 #: What a client is never refused with by a session: it has its own farewell, or nobody is left to be told.
 REFUSED = tuple(kind for kind in Kind if kind not in CLOSING and kind is not Kind.DISCONNECTED)
