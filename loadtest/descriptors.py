@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import resource
 
+MOST = 20_000
+"""No more sessions than fit into so many are given to one process, even where it may have more."""
+
 
 def allowed() -> int:
     """How many this process may have at most."""

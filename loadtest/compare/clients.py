@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.compare.client import Client, Outcome, Place
+from loadtest.fleet.children import shares
 
 PROCESSES = 2
 
@@ -85,11 +86,6 @@ def clients(authority: Path, processes: int = PROCESSES) -> Iterator[Clients]:
             worker.join(_STOP)
             worker.kill()
             worker.join()
-
-
-def shares(count: int, parts: int) -> list[int]:
-    """`count` in so many parts as even as possible, the larger ones first."""
-    return [count // parts + (part < count % parts) for part in range(parts)]
 
 
 def _work(pipe: Connection, authority: Path) -> None:

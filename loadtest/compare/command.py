@@ -27,6 +27,7 @@ from loadtest.compare.rounds import Results, Rounds, measures
 from loadtest.compare.surroundings import surroundings
 from loadtest.compare.table import Described, Told, markdown, notes, terminal
 from loadtest.figures import this_machine
+from loadtest.fleet.ending import CANNOT, INTERRUPTED
 from loadtest.options import positive
 from loadtest.report.model import Report, write
 from loadtest.report.picture import picture
@@ -38,15 +39,12 @@ DESCRIPTION = (
 
 PRODUCTS = {product.name.lower(): product for product in (VESTIBULE, NGINX, DOVECOT, PERDITION, HAPROXY)}
 
-DESCRIPTORS = 20_000
-"""Open files of one process that the whole measurement needs at most."""
-
 _SPARE = 1000
 
 _WIDTH = 160
 """Columns of the table where there is no terminal to ask."""
 
-DONE, CANNOT, INTERRUPTED = 0, 2, 130
+DONE = 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,10 +101,10 @@ def _descriptors(scale: Scale, parts: Mapping[str, Part]) -> str:
     """Allow us and all we start as many open files as are needed; what is wrong if that is not possible."""
     most = max(scale.idle[1] if "idle" in parts else 0, scale.storm if "storm" in parts else 0)
     needed = 2 * most + _SPARE
-    descriptors.allow(DESCRIPTORS)
-    if (most := descriptors.allowed()) < needed:
+    descriptors.allow(descriptors.MOST)
+    if (hard := descriptors.allowed()) < needed:
         return (
-            f"{needed:,} open files are needed for each process, {most:,} are allowed; raise ulimit -n, or use --quick"
+            f"{needed:,} open files are needed for each process, {hard:,} are allowed; raise ulimit -n, or use --quick"
         )
     return ""
 

@@ -68,6 +68,11 @@ def heard(pipes: Collection[Pipe], seconds: float) -> list[tuple[Pipe, bytes]]:
     return found
 
 
+def shares(count: int, parts: int) -> list[int]:
+    """`count` in so many parts as even as possible, the larger ones first."""
+    return [count // parts + (part < count % parts) for part in range(parts)]
+
+
 def lost() -> CrewFailed:
     """What to raise when a process does not hear or say anything any more."""
     return CrewFailed("a client process has ended before its time")

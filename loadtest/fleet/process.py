@@ -28,11 +28,8 @@ from loadtest.fleet.tally import Snapshot, Tally, packed
 EVERY = 1.0
 """Seconds between two snapshots."""
 
-DESCRIPTORS = 20_000
-"""A process has no more."""
-
 RESERVE = 200
-"""Of these, what is not for clients."""
+"""Of a process's descriptors, what is not for clients."""
 
 AUDIT = 60.0
 """Seconds that the audit may take."""
@@ -55,7 +52,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 def most_sessions() -> int:
     """How many sessions fit into one process, by its descriptors."""
-    return min(DESCRIPTORS, descriptors.allowed()) - RESERVE
+    return min(descriptors.MOST, descriptors.allowed()) - RESERVE
 
 
 def main(pipe: Pipe) -> None:
@@ -76,7 +73,7 @@ class Crew:
     """The clients of one process."""
 
     def __init__(self, assignment: Assignment, pipe: Pipe) -> None:
-        descriptors.allow(DESCRIPTORS)
+        descriptors.allow(descriptors.MOST)
         self._assignment = assignment
         self._pipe = pipe
         self._engine = Engine()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from loadtest.fleet.children import Children, children, heard, lost, wait_until_ready
+from loadtest.fleet.children import Children, children, heard, lost, shares, wait_until_ready
 from loadtest.fleet.ground import Ground
 from loadtest.fleet.tally import Snapshot, unpacked
 from loadtest.people import PASSWORD
@@ -31,10 +31,9 @@ class Holders:
 
     def want(self, sessions: int) -> None:
         """Have so many sessions in all, as many as before or more; or none, at once. Raises CrewFailed."""
-        share, rest = divmod(sessions, len(self._pipes))
-        for number, pipe in enumerate(self._pipes):
+        for pipe, share in zip(self._pipes, shares(sessions, len(self._pipes)), strict=True):
             try:
-                pipe.send_bytes(msgspec.msgpack.encode(share + (number < rest)))
+                pipe.send_bytes(msgspec.msgpack.encode(share))
             except OSError:
                 raise lost() from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loadtest.descriptors import MOST as MOST_DESCRIPTORS
 from loadtest.fleet.scenario import Mix, Scenario, SiteTable
 
 STEPS = (1_000, 5_000, 10_000, 25_000, 50_000)
@@ -16,9 +17,6 @@ REST = 5.0
 
 USED = 0.75
 """Of the descriptors a process may have: connections are not spread over processes quite evenly."""
-
-DESCRIPTORS = 20_000
-"""More sessions than fit into so many are not given to one client or backend process, even where it may have more."""
 
 MOST = 200_000
 """Sessions of the last step."""
@@ -87,4 +85,4 @@ def workers_for(sessions: int, descriptors: int, processors: int) -> int:
 
 def processes_for(sessions: int, descriptors: int) -> int:
     """Client or backend processes for so many sessions, each of which has one descriptor there."""
-    return max(1, -(-sessions // int(USED * min(descriptors, DESCRIPTORS))))
+    return max(1, -(-sessions // int(USED * min(descriptors, MOST_DESCRIPTORS))))

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from loadtest.compare.client import Place
-from loadtest.compare.clients import Clients, ClientsFailed, clients, shares
+from loadtest.compare.clients import Clients, ClientsFailed, clients
 from loadtest.compare.surroundings import Surroundings
-
-
-@given(st.integers(0, 10_000), st.integers(1, 50))
-def test_shares_are_whole_and_even(count: int, parts: int) -> None:
-    found = shares(count, parts)
-    assert (len(found), sum(found)) == (parts, count)
-    assert found[0] - found[-1] <= 1
-    assert found == sorted(found, reverse=True)
 
 
 def test_sessions_are_shared_out_and_all_of_them_act(around: Surroundings, fleet: Clients) -> None:

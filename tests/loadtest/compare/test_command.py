@@ -12,6 +12,7 @@ import pytest
 from loadtest.compare import command
 from loadtest.compare.parts import PARTS, Scale
 from loadtest.compare.rounds import Results
+from loadtest.fleet.ending import CANNOT, INTERRUPTED
 from loadtest.report.model import read
 
 from .trial import TINY
@@ -52,7 +53,7 @@ def test_an_interrupted_run_tells_what_it_has(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "measure", interrupted)
-    assert command.run(parsed("--report", str(tmp_path / "report"))) == command.INTERRUPTED
+    assert command.run(parsed("--report", str(tmp_path / "report"))) == INTERRUPTED
     report = read(tmp_path / "report")
     assert report.interrupted
     assert report.measures[0].values["Vestibule"].median == 400.0
@@ -63,7 +64,7 @@ def test_without_vestibule_there_is_nothing_to_compare(monkeypatch: pytest.Monke
         results.absent["Vestibule"] = "it did not start"
 
     monkeypatch.setattr(command, "measure", failing)
-    assert command.run(parsed()) == command.CANNOT
+    assert command.run(parsed()) == CANNOT
 
 
 def test_too_few_open_files_are_refused_before_anything_starts(
@@ -71,7 +72,7 @@ def test_too_few_open_files_are_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 1024))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
-    assert command.run(parsed()) == command.CANNOT
+    assert command.run(parsed()) == CANNOT
     assert "17,000 open files" in capsys.readouterr().err
 
 

@@ -5,9 +5,11 @@ import signal
 from multiprocessing.connection import Connection as Pipe
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadtest.fleet import children as module
-from loadtest.fleet.children import Children, CrewFailed, children, heard, wait_until_ready
+from loadtest.fleet.children import Children, CrewFailed, children, heard, shares, wait_until_ready
 
 READY = b"ready"
 
@@ -65,3 +67,11 @@ def test_who_ends_before_its_time_is_told() -> None:
             os.kill(child.pid or 0, signal.SIGKILL)
         with pytest.raises(CrewFailed, match="before its time"):
             listen_for_ever(killed)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 50))
+def test_shares_are_whole_and_even(count: int, parts: int) -> None:
+    found = shares(count, parts)
+    assert (len(found), sum(found)) == (parts, count)
+    assert found[0] - found[-1] <= 1
+    assert found == sorted(found, reverse=True)

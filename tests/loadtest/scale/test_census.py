@@ -35,7 +35,7 @@ def test_who_may_not_know_the_kernels_memory_is_told_nothing(tmp_path: Path) -> 
     assert kernel_memory(tmp_path / "nothing") is None
 
 
-def test_a_census_sees_memory_cpu_and_descriptors() -> None:
+def test_a_census_sees_memory_and_descriptors() -> None:
     taken = census(this_process())
     assert min(taken.pss, taken.most) > 0
     assert taken.all_together >= taken.most
