@@ -25,26 +25,27 @@ from .vestibule import Vestibule
 from .wait import wait_until
 from .witness import Witness
 
-BOUND = 1.5
+BOUND = 5.0
 """Seconds for which a user may be on two servers by the servers' logs, when one of them fails: `kick_spread` and the
-time it takes to write a log. In all other cases it is nothing at all."""
+time it takes to write a log, on a machine that is busy. In all other cases it is nothing at all."""
 
 DIRECTOR: Mapping[str, Any] = {
     "heartbeat": 0.3,
-    "node_timeout": 2.0,
+    "node_timeout": 5.0,
     "kick_spread": 1.0,
-    "health": {"every": 0.3, "timeout": 0.5},
+    "health": {"every": 0.3, "timeout": 3.0},
     "votes": {"ramp": 0.0},
-    "redis": {"deadline": 0.5},
+    "redis": {"deadline": 2.0},
     "limits": {"exempt": ["127.0.0.0/8", "198.18.0.0/15"]},
 }
-"""As quick as tests can bear. Clients of tests are all at one address."""
+"""Quick, but it takes seconds to pass for dead: on a machine that runs all tests at once servers may take more than one
+to answer. Clients of tests are all at one address."""
 
 
 def more_is_stored(fleet: Fleet, count: int = 100) -> None:
     """Return when so many more messages have been stored."""
     before = fleet.report().acknowledged
-    wait_until(lambda: fleet.report().acknowledged >= before + count, "more messages", 60.0)
+    wait_until(lambda: fleet.report().acknowledged >= before + count, "more messages")
 
 
 @contextmanager
@@ -181,7 +182,7 @@ class Cluster:
         """Return when these nodes, or all, reach the store, know of each other, and are sure of all their users."""
         wanted = list(nodes) or self.nodes
         for node in wanted:
-            wait_until(partial(self._is_whole, node, len(wanted)), f"the node {node.address} to be whole", 30.0)
+            wait_until(partial(self._is_whole, node, len(wanted)), f"the node {node.address} to be whole")
 
     def _is_whole(self, node: Vestibule, nodes: int) -> bool:
         status = self.status(node)
@@ -266,7 +267,7 @@ class Cluster:
             },
             "backend_login": {"mode": "password", "tls": "off"},
             "auth": {"failure_delay": 0.0},
-            "timeouts": {"drain": 0.5, "retry_pause": 0.05, "backend_connect": 1.0, "backend_greeting": 1.0},
+            "timeouts": {"drain": 0.5, "retry_pause": 0.05, "backend_connect": 3.0, "backend_greeting": 3.0},
             "shard": [shard("s1", *self.servers)],
             "director": {**DIRECTOR, "store": self._store},
         }

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from .site import User
-from .wait import wait_until
+from .wait import DEADLINE_SECONDS, wait_until
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ class Fleet:
 
         return self._add(Client(user, places), store)
 
-    def wait_until_in(self, clients: Iterable[Client] = (), deadline: float = 60.0) -> None:
+    def wait_until_in(self, clients: Iterable[Client] = (), deadline: float = DEADLINE_SECONDS) -> None:
         """Return when these clients, or all, are logged in at the same time."""
         wanted = list(clients) or list(self._tasks)
         wait_until(lambda: all(client.online for client in wanted), "the fleet to be in", deadline)

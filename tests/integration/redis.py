@@ -133,7 +133,7 @@ class Sentinels:
             self.sentinels = [stack.enter_context(self._sentinel()) for _ in range(self._count)]
             for sentinel in self.sentinels:
                 sentinel.cli("SENTINEL", "DEBUG", "INFO-PERIOD", "500", "PUBLISH-PERIOD", "200")
-            wait_until(self._is_watched, "the Sentinels to find all others", 60.0)
+            wait_until(self._is_watched, "the Sentinels to find all others")
             self._servers = stack.pop_all()
         return self
 
@@ -149,7 +149,7 @@ class Sentinels:
 
     def wait_for_failover(self) -> None:
         """Return when the replica is master."""
-        wait_until(lambda: self.replica.plays("master"), "a failover", 60.0)
+        wait_until(lambda: self.replica.plays("master"), "a failover")
 
     def _sentinel(self) -> RedisServer:
         watch = (

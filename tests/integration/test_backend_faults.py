@@ -48,10 +48,10 @@ def daemon(site: Site, first: Dovecot, partner: Dovecot) -> Iterator[Vestibule]:
     secret = site.folder / "prober.secret"
     secret.write_text(prober.password)
     secret.chmod(0o644)
-    health = {"every": 0.3, "timeout": 0.7, "probe": "login", "probe_user": prober.name, "probe_password_file": secret}
+    health = {"every": 0.3, "timeout": 2.0, "probe": "login", "probe_user": prober.name, "probe_password_file": secret}
     changes = {
         "shard": [shard("s1", first, partner)],
-        "timeouts": {"retry_pause": 0.05, "backend_connect": 0.7, "backend_greeting": 0.7, "backend_login": 1.0},
+        "timeouts": {"retry_pause": 0.05, "backend_connect": 2.0, "backend_greeting": 2.0, "backend_login": 3.0},
         "director": merged(DIRECTOR, {"health": health, "failback": {"failback_after": 1.0}, "redis": None}),
     }
     with site.vestibule(changes) as running:

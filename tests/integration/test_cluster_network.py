@@ -20,7 +20,7 @@ from .wait import wait_until
 
 USERS = crowd(4)
 
-IMPATIENT = {"patience": 6.0, "check_every": 1.0}
+IMPATIENT = {"patience": 10.0, "check_every": 1.0}
 """Clients that find out soon when nobody is there any more, but wait for a node that wants to agree with others."""
 
 

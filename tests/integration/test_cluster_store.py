@@ -100,5 +100,5 @@ def test_a_redis_whose_place_sentinel_gives_to_its_replica(
     with Sentinels() as redis, Cluster(folder, authority, redis.url, pair.servers, USERS) as cluster:
         assert_an_outage_is_survived(cluster, pair, redis.master.kill, redis.wait_for_failover)
         redis.master.start()
-        wait_until(lambda: redis.master.plays("slave"), "the old master to follow", 60.0)
+        wait_until(lambda: redis.master.plays("slave"), "the old master to follow")
         cluster.wait_until_whole()

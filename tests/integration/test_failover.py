@@ -80,7 +80,7 @@ def test_a_server_that_accepts_and_is_silent_is_passed_over(site: Site, s1: Dove
             {"name": "silent", "host": silent.address, "ports": ports, "priority": 1},
             {**one["backend"][0], "priority": 2},
         ]
-        timeouts = {"retry_pause": 0.05, "backend_greeting": 0.3, "backend_connect": 0.3}
+        timeouts = {"retry_pause": 0.05, "backend_greeting": 2.0, "backend_connect": 2.0}
         with site.vestibule({"shard": [one], "timeouts": timeouts}, workers=1) as daemon:
             assert answer_to(daemon, site, user, protocol).startswith(ACCEPTED[protocol])
     s1.wait_for_log(rf"Login: user=<{user.name}>")

@@ -104,7 +104,7 @@ def test_no_mail_is_lost_by_a_failover_a_failback_and_moves_and_nobody_is_on_two
         dead = [overlap for overlap in overlaps if killed <= overlap.began < returned]
         told = figures(fleet, witness, killed, dead) | {"until all were back, s": round(back - returned, 3)}
         for name, value in told.items():
-            record_property(name, value)
+            record_property(name, str(value))
         print("".join(f"\n{name}: {value}" for name, value in told.items()))
         assert [overlap for overlap in overlaps if overlap not in dead] == [], "failback and moves: nobody, never"
         assert [overlap for overlap in dead if overlap.seconds > BOUND] == []
@@ -159,7 +159,7 @@ class Story:
 
     def are_at(self, server: Dovecot, users: Sequence[User]) -> None:
         """Return when these users are there, by what the nodes say, and all have written some more."""
-        wait_until(partial(self._are_at, server, users), f"{len(users)} users to be at {server.name}", 60.0)
+        wait_until(partial(self._are_at, server, users), f"{len(users)} users to be at {server.name}")
         self._fleet.wait_until_in()
         more_is_stored(self._fleet, 30)
 

@@ -9,15 +9,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.005
-DEADLINE_SECONDS = 20.0
+"""The least time between two questions. One that costs much is asked as seldom as leaves half of the time to others."""
+
+DEADLINE_SECONDS = 60.0
 """Generous: it only bounds how long a broken test takes to say so."""
 
 
 def wait_until(condition: Callable[[], T | None], what: str = "", deadline: float = DEADLINE_SECONDS) -> T:
     """Ask `condition` until it returns something true, and return that. AssertionError after `deadline` seconds."""
-    end = time.monotonic() + deadline
+    asked = time.monotonic()
+    end = asked + deadline
     while not (value := condition()):
-        if time.monotonic() > end:
+        answered = time.monotonic()
+        if answered > end:
             raise AssertionError(f"waited {deadline} s in vain for {what or condition}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(max(POLL_SECONDS, answered - asked))
+        asked = time.monotonic()
     return value

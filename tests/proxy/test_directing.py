@@ -160,7 +160,7 @@ def test_an_orphan_lets_nobody_in_and_serves_who_is_there(
     folder: Path, local: LocalSockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = Scene(folder, local)
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getppid", lambda: -1)
     assert not scene.over
     assert not scene.stub.accepting
     scene.stub.workers = []
@@ -171,7 +171,7 @@ def test_an_orphan_makes_room_for_who_follows_it(
     folder: Path, local: LocalSockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = Scene(folder, local)
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getppid", lambda: -1)
     assert not scene.over
     local.remove()
     assert not scene.over

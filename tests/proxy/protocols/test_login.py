@@ -188,7 +188,7 @@ def heard(protocol: str, kind: Kind, mechanism: str = "PLAIN") -> Kind | None:
 
 
 @pytest.mark.parametrize(
-    "kind", [*RETRYABLE, Kind.DIRECTORY_UNAVAILABLE, Kind.DIRECTORY_MISCONFIGURED, Kind.NO_BACKEND]
+    "kind", [*sorted(RETRYABLE, key=str), Kind.DIRECTORY_UNAVAILABLE, Kind.DIRECTORY_MISCONFIGURED, Kind.NO_BACKEND]
 )
 @pytest.mark.parametrize("protocol", LOGINS)
 def test_an_outage_behind_another_vestibule_is_temporary(protocol: str, kind: Kind) -> None:
