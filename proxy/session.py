@@ -71,7 +71,7 @@ class Services:
     log: SessionLog
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Door:
     """What all sessions of one listener have in common; `upgrade` is None where there is no TLS."""
 
@@ -105,7 +105,6 @@ class Session:
         "_began",
         "_client",
         "_closed_by",
-        "_door",
         "_keeper",
         "_last",
         "_lease",
@@ -116,6 +115,7 @@ class Session:
         "_services",
         "_where",
         "busy",
+        "door",
         "since",
         "task",
     )
@@ -133,7 +133,7 @@ class Session:
         protocol = door.settings.protocol
         self._keeper = keeper
         self._services = services
-        self._door = door
+        self.door = door
         self._record = Record(session_id, protocol, peer, door.meters, now)
         self._lease: Lease | None = None
         self._route: Route | None = Route(
@@ -150,11 +150,6 @@ class Session:
         self.since = self._record.started  # loop time of the accept, then of the end of the TLS handshake
         self._closed_by = "vestibule"
         self.task: asyncio.Task[None] | None = None
-
-    @property
-    def listener(self) -> tuple[str, str]:
-        """Protocol and TLS mode of the listener the client has come in by."""
-        return self._door.settings.protocol, self._door.settings.tls
 
     async def run(self) -> None:
         """Everything up to the relay; what goes wrong on the way ends this session and nothing else."""
@@ -186,7 +181,7 @@ class Session:
 
     async def _arrive(self) -> None:
         """PROXY header, if the peer is one that must send it; who is allowed in; TLS."""
-        client, record, listener = self._client, self._record, self._door.settings
+        client, record, listener = self._client, self._record, self.door.settings
         timeouts = self._services.settings.timeouts
         client.secure = listener.plaintext_auth and listener.tls == "off"
         if listener.proxy_protocol_from:
@@ -207,8 +202,8 @@ class Session:
 
     async def _log_in(self) -> Link | None:
         """Greet, then take attempts until one succeeds or the client has ended the conversation."""
-        trusted = within(self._record.client[0], self._door.settings.forwarded_from)
-        preauth = PREAUTHS[self._record.protocol](self._client, self._door.offer, trusted=trusted)
+        trusted = within(self._record.client[0], self.door.settings.forwarded_from)
+        preauth = PREAUTHS[self._record.protocol](self._client, self.door.offer, trusted=trusted)
         self._preauth = preauth
         began = self._services.dispatcher.now()
         await preauth.greet()
@@ -278,7 +273,7 @@ class Session:
         ends = self._where.ends(self._client.sock)
         assert route is not None  # noqa: S101  (it is given up with the login)
         who = await recognition.recognise(
-            credentials, self._client.certificate_user, record.client[0], self._door.settings.protocol
+            credentials, self._client.certificate_user, record.client[0], self.door.settings.protocol
         )
         record.user = who.user.user
         record.passed("directory", began)
@@ -313,7 +308,7 @@ class Session:
 
     def _splice(self, link: Link) -> None:
         """Tell the client, carry over what either side has already sent, and let the relay have both sockets."""
-        services, meters, preauth, route = self._services, self._door.meters, self._preauth, self._route
+        services, meters, preauth, route = self._services, self.door.meters, self._preauth, self._route
         assert preauth is not None and route is not None  # noqa: S101, PT018  (what a link has come from)
         self._record.client_id, self._preauth = preauth.client_id, None
         client_sock, to_backend, client_events = self._client.release()
@@ -431,10 +426,10 @@ class Session:
     async def _start_tls(self, channel: Channel) -> None:
         """TLS with its own deadline, within that of the login."""
         began, deadline = self._services.dispatcher.now(), channel.deadline
-        if self._door.upgrade is None:
+        if self.door.upgrade is None:
             raise TlsFailure("no TLS on this listener")
         channel.deadline = min(deadline, began + self._services.settings.timeouts.handshake)
-        await self._door.upgrade(channel)
+        await self.door.upgrade(channel)
         channel.deadline = deadline
         self._record.tls, self._record.cipher = channel.tls_version(), channel.tls_cipher()
         self.since = self._record.passed("tls", began)

@@ -11,8 +11,10 @@ import resource
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import NoReturn
 
 import uvloop
@@ -56,6 +58,8 @@ _BACKENDS_WITHIN = 3.0
 _GRACE = 1.0
 
 _logger = logging.getLogger("vestibule.worker")
+
+_DOOR = attrgetter("door")
 
 
 class HalfClosed:
@@ -269,8 +273,8 @@ class Worker:
     def _count_sessions(self) -> None:
         """Gauges come from the set of live sessions, never from additions and subtractions."""
         counts: dict[tuple[str, str], int] = {(one.protocol, one.tls): 0 for one in self._settings.listener}
-        for session in self._sessions:
-            counts[session.listener] += 1
+        for door, count in Counter(map(_DOOR, self._sessions)).items():
+            counts[door.settings.protocol, door.settings.tls] += count
         for labels, count in counts.items():
             self._slab.gauge("sessions", *labels).set(count)
 

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection as Pipe
+from typing import Any, TypeAlias
 
 import msgspec
 import pytest
@@ -15,25 +19,33 @@ from loadtest.fleet.tally import unpacked
 from loadtest.people import PASSWORD
 from tests.loadtest.fleet.work import scenario_of
 
+Until: TypeAlias = Callable[[Record], bool]
 
-def seen(ground: Ground, scenario: Scenario, *words: bytes, **more: Any) -> Record:
-    """What a process tells that runs here, in this one."""
+
+def seen(ground: Ground, scenario: Scenario, *words: bytes, until: Until | None = None, **more: Any) -> Record:
+    """What a process tells that runs here, in this one, to the end or until a condition holds."""
     ours, theirs = multiprocessing.Pipe()
     for word in words:
         ours.send_bytes(word)
-    Crew(Assignment(scenario, ground.target, 0, 1, PASSWORD, **more), theirs).run(time.monotonic())
-    record = Record(scenario.seconds)
-    while ours.poll():
-        record.add(unpacked(ours.recv_bytes()))
+    with ThreadPoolExecutor() as beside:
+        heard = beside.submit(listen, ours, Record(scenario.seconds), until)
+        Crew(Assignment(scenario, ground.target, 0, 1, PASSWORD, **more), theirs).run(time.monotonic())
+        theirs.close()
+        return heard.result()
+
+
+def listen(pipe: Pipe, record: Record, until: Until | None) -> Record:
+    with suppress(EOFError):
+        while True:
+            record.add(unpacked(pipe.recv_bytes()))
+            if until is not None and until(record):
+                pipe.send_bytes(STOP)
+                until = None
     return record
 
 
-def short(**mix: float) -> Scenario:
-    return msgspec.structs.replace(scenario_of(**mix), seconds=1.0)
-
-
 def test_a_process_runs_its_clients_and_audits_what_they_wrote(ground: Ground) -> None:
-    record = seen(ground, short(write=1, read=1))
+    record = seen(ground, scenario_of(write=1, read=1), until=lambda record: record.counts["appended"] > 0)
     assert record.faults == {}
     assert record.counts["appended"] > 0
     assert record.counts["audited messages"] == record.counts["appended"]
@@ -46,15 +58,17 @@ def test_the_parent_can_stop_it_without_an_audit(ground: Ground) -> None:
 
 
 def test_hostile_clients_can_be_left_out(ground: Ground) -> None:
-    record = seen(ground, short(pipeliner=1), hostile=False)
+    short = msgspec.structs.replace(scenario_of(pipeliner=1), seconds=1.0)
+    record = seen(ground, short, hostile=False)
     assert (record.counts["other logins"], record.faults) == (0, {})
 
 
 def test_an_event_drops_clients_who_come_back(ground: Ground) -> None:
-    scenario = msgspec.structs.replace(short(poll=1), event=(Event(at=0.4, do="drop"),))
-    record = seen(ground, scenario)
+    scenario = msgspec.structs.replace(scenario_of(poll=1), event=(Event(at=0.4, do="drop"),))
+    twice = 2 * scenario.sessions
+    record = seen(ground, scenario, until=lambda record: record.counts["logins"] >= twice)
     assert record.faults == {}
-    assert record.counts["logins"] >= 2 * scenario.sessions
+    assert record.counts["logins"] >= twice
 
 
 def test_the_number_of_sessions_is_bounded_by_descriptors() -> None:

@@ -18,7 +18,7 @@ from tests.loadtest.fleet.work import scenario_of
 
 def test_a_run_with_a_backend_that_dies_loses_nothing_and_keeps_users_on_one_backend(ground: Ground) -> None:
     events = (Event(at=0.6, do="kill", backend="s1a"), Event(at=1.4, do="revive", backend="s1a"))
-    scenario = msgspec.structs.replace(scenario_of(write=1, idle=1, poll=2), seconds=2.2, sessions=24, event=events)
+    scenario = msgspec.structs.replace(scenario_of(write=1, idle=1, poll=2), seconds=4.4, sessions=24, event=events)
     seen: list[float] = []
 
     def watch(now: float, record: Record, attendance: Attendance) -> None:

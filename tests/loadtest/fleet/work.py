@@ -19,20 +19,20 @@ from loadtest.fleet.scenario import Pace, Scenario, parse
 from loadtest.fleet.tally import Snapshot, Tally
 from loadtest.people import PASSWORD
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
 
 EXTRA = """
 [auth]
 failure_delay = 0
 [timeouts]
-handshake = 0.3
-login = 1
-login_budget = 1
-backend_login = 1
-backend_greeting = 1
-backend_tls = 1
-backend_connect = 1
+handshake = 1
+login = 3
+login_budget = 3
+backend_login = 3
+backend_greeting = 3
+backend_tls = 3
+backend_connect = 3
 [director]
 kick_spread = 0
 """
