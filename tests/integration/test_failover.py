@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -92,3 +93,29 @@ def test_a_user_without_a_known_shard_is_told_to_come_back_later(site: Site, ves
         answer = answer_to(vestibule, site, User("lost", "secret"), protocol)
         assert answer.startswith(UNAVAILABLE[protocol])
     assert vestibule.session(user="lost")["failure"] == "no_backend"
+
+
+def test_another_site_takes_over_only_after_its_time_and_gives_back_what_it_took(
+    site: Site, first: Dovecot, partner: Dovecot, user: User
+) -> None:
+    one = shard("s1", first, partner)
+    for backend, where in zip(one["backend"], ("north", "south"), strict=True):
+        backend["site"] = where
+    director = {"site_failover_after": 5.0, "health": {"every": 0.3}, "failback": {"failback_after": 1.0}}
+    with site.vestibule({"shard": [one], "director": director, **QUICK}, workers=1) as daemon:
+        assert answer_to(daemon, site, user).startswith(b"a OK")
+        first.wait_for_log(rf"Login: user=<{user.name}>")
+        first.kill()
+        killed, answers = time.monotonic(), list[bytes]()
+
+        def taken_over() -> bool:
+            answers.append(answer_to(daemon, site, user))
+            return answers[-1].startswith(b"a OK")
+
+        wait_until(taken_over, "the other site to take over")
+        assert time.monotonic() - killed >= 5.0
+        assert all(answer.startswith(UNAVAILABLE["imap"]) for answer in answers[:-1])
+        partner.wait_for_log(rf"Login: user=<{user.name}>")
+        first.start()
+        before = len(first.logins(user.name))
+        wait_until(lambda: answer_to(daemon, site, user) and len(first.logins(user.name)) > before, "the way home")
