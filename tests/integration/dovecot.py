@@ -78,6 +78,7 @@ auth_master_user_separator = *
 auth_verbose = yes
 auth_failure_delay = 0 secs
 mail_max_userip_connections = 50
+imap_idle_notify_interval = 0
 mail_plugins = {plugins}
 protocol imap {{ mail_plugins = {plugins} imap_zlib }}
 plugin {{ sieve = file:~/sieve;active=~/.dovecot.sieve }}
