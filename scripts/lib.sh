@@ -3,6 +3,9 @@
 
 PROGRAM=$(basename "$0")
 
+# Tests start Vestibule hundreds of times: its modules are compiled once, even where the environment forbids it.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }
 
 # die TEXT: what is missing cannot be had; 2 is "bad usage or configuration" as everywhere in Vestibule.
