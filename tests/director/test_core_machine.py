@@ -247,7 +247,8 @@ class WithLosses(Director):
     def is_heard_of(self, life: str) -> bool:
         """Not of one that wrote into an emptied store, and died before its first heartbeat there, if whoever knew it
         has been replaced since: its hold stays until the user's next login, which waits `node_timeout` at most."""
-        return any(node.core.nodes.is_known(life) for node in self.world.living())
+        known = [node.core.nodes for node in self.world.living()]
+        return any(nodes.is_known(life) or life in nodes._dead for nodes in known)
 
 
 @pytest.mark.machine

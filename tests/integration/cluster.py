@@ -25,9 +25,9 @@ from .vestibule import Vestibule
 from .wait import wait_until
 from .witness import Witness
 
-BOUND = 5.0
+BOUND = 1.5
 """Seconds for which a user may be on two servers by the servers' logs, when one of them fails: `kick_spread` and the
-time it takes to write a log, on a machine that is busy. In all other cases it is nothing at all."""
+time it takes to write a log. In all other cases it is nothing at all."""
 
 DIRECTOR: Mapping[str, Any] = {
     "heartbeat": 0.3,
