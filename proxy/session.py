@@ -73,7 +73,8 @@ class Services:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Door:
-    """What all sessions of one listener have in common; `upgrade` is None where there is no TLS."""
+    """What all sessions of one listener have in common, compared by identity, so that sessions are quickly counted by
+    it; `upgrade` is None where there is no TLS."""
 
     settings: ListenerSettings
     offer: Offer

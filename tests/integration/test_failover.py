@@ -10,7 +10,7 @@ import pytest
 from .dovecot import Dovecot
 from .fake_backend import FakeBackend
 from .logins import ACCEPTED, PROTOCOLS, UNAVAILABLE, answer_to, logged_in
-from .site import Site, User, new_dovecot, shard
+from .site import Site, User, backend, new_dovecot, shard
 from .vestibule import Vestibule
 from .wait import wait_until
 
@@ -98,9 +98,7 @@ def test_a_user_without_a_known_shard_is_told_to_come_back_later(site: Site, ves
 def test_another_site_takes_over_only_after_its_time_and_gives_back_what_it_took(
     site: Site, first: Dovecot, partner: Dovecot, user: User
 ) -> None:
-    one = shard("s1", first, partner)
-    for backend, where in zip(one["backend"], ("north", "south"), strict=True):
-        backend["site"] = where
+    one = {"name": "s1", "backend": [backend(first, 1, site="north"), backend(partner, 2, site="south")]}
     director = {"site_failover_after": 5.0, "health": {"every": 0.3}, "failback": {"failback_after": 1.0}}
     with site.vestibule({"shard": [one], "director": director, **QUICK}, workers=1) as daemon:
         assert answer_to(daemon, site, user).startswith(b"a OK")

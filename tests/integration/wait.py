@@ -9,20 +9,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.005
-"""The least time between two questions. One that costs much is asked as seldom as leaves half of the time to others."""
-
 DEADLINE_SECONDS = 60.0
 """Generous: it only bounds how long a broken test takes to say so."""
 
 
 def wait_until(condition: Callable[[], T | None], what: str = "", deadline: float = DEADLINE_SECONDS) -> T:
     """Ask `condition` until it returns something true, and return that. AssertionError after `deadline` seconds."""
-    asked = time.monotonic()
-    end = asked + deadline
+    end = time.monotonic() + deadline
     while not (value := condition()):
-        answered = time.monotonic()
-        if answered > end:
+        if time.monotonic() > end:
             raise AssertionError(f"waited {deadline} s in vain for {what or condition}")
-        time.sleep(max(POLL_SECONDS, answered - asked))
-        asked = time.monotonic()
+        time.sleep(POLL_SECONDS)
     return value

@@ -29,13 +29,13 @@ def seen(ground: Ground, scenario: Scenario, *words: bytes, until: Until | None 
         ours.send_bytes(word)
     with ThreadPoolExecutor() as beside:
         heard = beside.submit(listen, ours, Record(scenario.seconds), until)
-        Crew(Assignment(scenario, ground.target, 0, 1, PASSWORD, **more), theirs).run(time.monotonic())
-        theirs.close()
+        with theirs:
+            Crew(Assignment(scenario, ground.target, 0, 1, PASSWORD, **more), theirs).run(time.monotonic())
         return heard.result()
 
 
 def listen(pipe: Pipe, record: Record, until: Until | None) -> Record:
-    with suppress(EOFError):
+    with suppress(EOFError, OSError):
         while True:
             record.add(unpacked(pipe.recv_bytes()))
             if until is not None and until(record):
